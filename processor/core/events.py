@@ -1,0 +1,82 @@
+"""Facts that the processor publishes; never changed once published."""
+
+from dataclasses import dataclass, field
+from hashlib import blake2b
+
+from processor.core.message import Origin
+from processor.core.words import Lane, Reason, Status
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryEvent:
+    """A status that a message reached; on comm.events.delivery, keyed by message id."""
+
+    event_id: str
+    message_id: str
+    external_id: str | None
+    attempt: int  # provider calls made so far
+    occurred_at_ms: int
+    channel: str
+    provider: str | None
+    campaign_id: str | None
+    lane: Lane | None
+    status: Status
+    terminal: bool
+    reason: Reason
+    provider_code: str | None = None
+    provider_message_id: str | None = None
+    field_name: str | None = None  # the field that made it REJECTED; never its content
+    in_doubt: bool = False  # the result of an attempt whose process died
+
+
+@dataclass(frozen=True, slots=True)
+class RetryEvent:
+    """A failed attempt that will be tried again; on comm.events.retry, keyed by message id."""
+
+    event_id: str
+    message_id: str
+    external_id: str | None
+    attempt: int  # the one that failed
+    charged: int  # attempts that have spent the retry budget, this one included if it did
+    occurred_at_ms: int
+    channel: str
+    provider: str
+    campaign_id: str | None
+    lane: Lane
+    reason: Reason
+    next_attempt_at_ms: int
+    provider_code: str | None = None
+    in_doubt: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A record that nobody could read, or a message REJECTED or FAILED; on comm.dead-letter."""
+
+    event_id: str
+    message_id: str | None  # None where the record could not be read
+    occurred_at_ms: int
+    reason: Reason
+    field_name: str | None
+    attempts: int
+    origin: Origin
+    origin_timestamp_ms: int
+    value: bytes | None = field(repr=False)  # whole; a prefix where it is larger than the topic allows; None: a tombstone
+    value_size_bytes: int
+    value_sha256: str
+    truncated: bool = False
+
+
+def event_id(*parts: str | int) -> str:
+    """
+    Return the id that the same fact always gets: 32 hexadecimal digits of a BLAKE2b over *parts*.
+
+    The parts of a delivery event are its kind, message id, origin and attempt: a record that is
+    judged again after an aborted transaction publishes the same id.
+    """
+    digest = blake2b(digest_size=16)
+    for part in parts:
+        raw = str(part).encode("utf-8", "surrogatepass")
+        digest.update(len(raw).to_bytes(4, "big"))
+        digest.update(raw)
+    return digest.hexdigest()

@@ -1,0 +1,80 @@
+"""A message as the core sees it: the head that decisions need, and the content that adapters need."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from processor.core.words import Purpose, Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The routing fields of an OutboundMessage record, in the order of the schema; instants are Unix milliseconds."""
+
+    message_id: str
+    channel: str
+    provider: str | None = None
+    priority: int = 4
+    start_at_ms: int | None = None
+    end_at_ms: int | None = None
+    interval_min_ms: int | None = None  # milliseconds after midnight
+    interval_max_ms: int | None = None
+    time_zone: str | None = None  # IANA name; None is UTC
+    retry_max_attempts: int | None = None
+    retry_interval_s: int | None = None
+    campaign_id: str | None = None
+    purpose: Purpose = Purpose.TRANSACTIONAL
+    external_id: str | None = None
+    message_status: str | None = None  # NEW or ERROR, for messages moved over from the older system
+    retry_attempt: int | None = None
+    last_attempt_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A file of an e-mail, by value or by reference."""
+
+    file_name: str = field(repr=False)
+    content_type: str
+    content: bytes | None = field(default=None, repr=False)
+    url: str | None = field(default=None, repr=False)
+    sha256: str | None = None  # hexadecimal
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A whole OutboundMessage."""
+
+    head: Head
+    to: str = field(repr=False)
+    cc: tuple[str, ...] = field(default=(), repr=False)
+    bcc: tuple[str, ...] = field(default=(), repr=False)
+    subject: str | None = field(default=None, repr=False)
+    text: str | None = field(default=None, repr=False)
+    html: str | None = field(default=None, repr=False)
+    attachments: tuple[Attachment, ...] = field(default=(), repr=False)
+    provider_params: Mapping[str, str] = field(default_factory=dict, repr=False)
+    properties: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where on the inbound topics a message came from."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the processor knows about a message beside the record; travels in a header of our own topics."""
+
+    origin: Origin
+    first_seen_ms: int  # when intake read it
+    produced_at_ms: int  # the inbound record's timestamp
+    due_at_ms: int  # not before this instant
+    attempt: int = 0  # attempts already made; the next one is attempt + 1
+    charged: int = 0  # attempts that spent the retry budget
+    last_reason: Reason | None = None
+    tried: tuple[str, ...] = ()  # providers that failover has used up
+    open_recipients: tuple[int, ...] | None = None  # indexes still to be sent; None is all

@@ -1,0 +1,65 @@
+"""What a provider's answer means: a closed set of values."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from processor.core.words import Reason
+
+
+class Stage(StrEnum):
+    """Where a call broke; decides between certainly not sent and perhaps sent."""
+
+    CONNECT = "connect"  # before a connection stood
+    GREETING = "greeting"  # protocol set-up: greeting, TLS, authentication, bind
+    PREPARE = "prepare"  # the envelope or request was on its way, the message not yet handed over
+    HAND_OVER = "hand_over"  # the message was (or may have been) handed over whole
+    ANSWERED = "answered"  # the provider answered
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The provider took the message."""
+
+    provider_message_id: str | None = None
+    code: str | None = None  # the provider's own code, bounded and printable
+
+
+@dataclass(frozen=True, slots=True)
+class Deferred:
+    """Not sent; the provider may take it later. Charged."""
+
+    reason: Reason
+    code: str | None = None
+    retry_after_ms: int | None = None
+    stage: Stage = Stage.ANSWERED
+
+
+@dataclass(frozen=True, slots=True)
+class Throttled:
+    """Not sent; the provider asks us to slow down. Not charged."""
+
+    reason: Reason = Reason.PROVIDER_THROTTLED
+    code: str | None = None
+    retry_after_ms: int | None = None
+    stage: Stage = Stage.ANSWERED
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """Not sent, and never will be."""
+
+    reason: Reason
+    code: str | None = None
+    stage: Stage = Stage.ANSWERED
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """Perhaps sent: handed over, without an answer that tells."""
+
+    reason: Reason
+    code: str | None = None
+    stage: Stage = Stage.HAND_OVER
+
+
+Outcome = Accepted | Deferred | Throttled | Rejected | Unknown

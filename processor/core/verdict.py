@@ -1,0 +1,66 @@
+"""What the core decides of a message at an instant: a closed set of values."""
+
+from dataclasses import dataclass
+
+from processor.core.words import Lane, Reason, Status
+
+
+@dataclass(frozen=True, slots=True)
+class Dispatch:
+    """It may go now."""
+
+    provider: str
+    lane: Lane
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """It may not go before *until_ms*; then it is judged again."""
+
+    provider: str
+    lane: Lane
+    until_ms: int
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """It will not go: a terminal status without a provider call."""
+
+    status: Status  # EXPIRED, SUPPRESSED, CANCELLED, REJECTED, or FAILED for a budget that came in spent
+    reason: Reason
+    field_name: str | None = None  # the field at fault, never its content
+
+
+Verdict = Dispatch | Wait | End
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A settled attempt: the provider has the message."""
+
+    code: str | None
+    provider_message_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """A settled attempt that failed and will be followed by another, not before *due_at_ms*."""
+
+    due_at_ms: int
+    reason: Reason
+    charged: int  # the count after this attempt
+    code: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Over:
+    """A settled attempt that failed and is the message's last."""
+
+    status: Status  # FAILED, EXPIRED or UNKNOWN
+    reason: Reason
+    charged: int
+    code: str | None
+
+
+Settlement = Sent | Again | Over

@@ -1,0 +1,108 @@
+"""The closed lists of the product's words: statuses, reasons, lanes, purposes."""
+
+from enum import StrEnum
+from typing import Final
+
+
+class Status(StrEnum):
+    """What a message has come to; a delivery event carries exactly one."""
+
+    SENT = "SENT"  # a provider accepted it
+    FAILED = "FAILED"  # a provider refused it, or the retry budget is spent
+    EXPIRED = "EXPIRED"  # its end came, or no legal instant is left before it
+    SUPPRESSED = "SUPPRESSED"  # the recipient is on the suppression list
+    CANCELLED = "CANCELLED"  # recalled before it was submitted
+    REJECTED = "REJECTED"  # the record asks for something that cannot be done
+    UNKNOWN = "UNKNOWN"  # perhaps sent; the channel forbids a second try
+    DUPLICATE = "DUPLICATE"  # the same message was asked for before
+
+
+TERMINAL: Final = frozenset(Status)
+"""Every status of this list ends a record; what providers report later is not terminal."""
+
+DEAD_LETTERED: Final = frozenset({Status.REJECTED, Status.FAILED})
+"""Terminal statuses whose message is also kept whole on the dead-letter topic."""
+
+
+class Reason(StrEnum):
+    """Why something happened; the closed list of every event, dead letter and metric."""
+
+    # waiting
+    NOT_STARTED = "not_started"  # before its start
+    OUTSIDE_WINDOW = "outside_window"  # outside the message's or the provider's daily interval
+    BACKING_OFF = "backing_off"  # between two attempts
+    # expired
+    PAST_END = "past_end"  # its end has come
+    NO_LEGAL_INSTANT = "no_legal_instant"  # windows, start and end leave no instant
+    # rejected by us
+    UNREADABLE = "unreadable"  # bytes that are no record of a known schema
+    TOO_LARGE = "too_large"  # more bytes than the limit allows
+    QUARANTINED = "quarantined"  # decoding it ended a process; kept undecoded
+    INVALID_MESSAGE_ID = "invalid_message_id"
+    UNKNOWN_CHANNEL = "unknown_channel"
+    UNKNOWN_PROVIDER = "unknown_provider"
+    PROVIDER_NOT_ON_CHANNEL = "provider_not_on_channel"
+    INVALID_PRIORITY = "invalid_priority"
+    INVALID_TIME_ZONE = "invalid_time_zone"
+    INVALID_INTERVAL = "invalid_interval"
+    END_BEFORE_START = "end_before_start"
+    INVALID_RETRY = "invalid_retry"
+    INVALID_RECIPIENT = "invalid_recipient"
+    INVALID_CONTENT = "invalid_content"
+    # answers of providers
+    ACCEPTED = "accepted"
+    PROVIDER_REJECTED = "provider_rejected"  # a permanent answer
+    PROVIDER_DEFERRED = "provider_deferred"  # a temporary answer
+    PROVIDER_THROTTLED = "provider_throttled"  # asked to slow down; not charged
+    PROVIDER_UNAVAILABLE = "provider_unavailable"  # no connection: certainly not sent
+    AUTHENTICATION_FAILED = "authentication_failed"
+    CONNECTION_BROKEN = "connection_broken"  # cut before the message was handed over
+    ANSWER_MISSING = "answer_missing"  # handed over, no answer: perhaps sent
+    ANSWER_UNLISTED = "answer_unlisted"  # an answer that no table lists
+    # ours
+    IN_DOUBT = "in_doubt"  # started by a process that died; perhaps sent
+    RETRIES_EXHAUSTED = "retries_exhausted"
+    INTERNAL = "internal"  # a defect of the processor, told by class and place only
+    # control (suppression list, recalls, duplicates)
+    RECIPIENT_SUPPRESSED = "recipient_suppressed"
+    RECALLED = "recalled"
+    SAME_CONTENT = "same_content"
+    OTHER_CONTENT = "other_content"
+
+
+class Lane(StrEnum):
+    """Urgency class of a message."""
+
+    EXPRESS = "express"
+    HIGH = "high"
+    NORMAL = "normal"
+    BULK = "bulk"
+
+
+class DelayClass(StrEnum):
+    """The two classes of delay tiers: a retried password never queues behind a campaign."""
+
+    URGENT = "urgent"  # express and high
+    REST = "rest"
+
+
+class Purpose(StrEnum):
+    """What a message is for; suppression and tracking depend on it."""
+
+    OTP = "otp"
+    TRANSACTIONAL = "transactional"
+    MARKETING = "marketing"
+
+
+class InDoubt(StrEnum):
+    """A channel's policy for an attempt that may have been sent."""
+
+    RESEND = "resend"  # a new attempt, with the same reference
+    REPORT = "report"  # terminal UNKNOWN, never a second call
+
+
+class Action(StrEnum):
+    """A channel's default action type."""
+
+    EMAIL = "EMAIL"
+    SMS = "SMS"
