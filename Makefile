@@ -1,0 +1,50 @@
+# The verbs of this repository. `make` alone lists them.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.ready
+SOURCES := $(wildcard processor tests bench)
+export UV_PYTHON_DOWNLOADS := never
+
+.PHONY: help setup check fmt test test-fast kafka demo bench clean
+
+help: ## list the verbs
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS=$$'\t' read -r verb line; do \
+		printf '  make %-10s %s\n' "$$verb" "$$line"; done
+
+setup: $(STAMP) ## create .venv with pinned packages (quick the second time)
+
+$(STAMP): pyproject.toml constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make setup PYTHON=python3.x")'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+check: $(STAMP) ## ruff, mypy strict, import-linter: all report, any failure fails
+	@failed=0; \
+	for gate in "ruff check ." "ruff format --check ." "mypy $(SOURCES)" "lint-imports"; do \
+		echo "--- $$gate"; $(BIN)/$$gate || failed=1; \
+	done; exit $$failed
+
+fmt: $(STAMP) ## format the code and apply safe fixes
+	@$(BIN)/ruff check --fix-only --quiet .; $(BIN)/ruff format .
+
+test: $(STAMP) ## every test, on a real Kafka with real processes
+	$(BIN)/python -m pytest
+
+test-fast: $(STAMP) ## unit and property tests only: no Kafka, nothing slow
+	$(BIN)/python -m pytest -m "not kafka and not slow"
+
+kafka: $(STAMP) ## run a local Kafka and registry until Ctrl-C; prints their addresses
+	@$(BIN)/python -m processor.sandbox.broker
+
+demo: $(STAMP) ## send 500 messages through everything and add up; KEEP=1 leaves it running
+	@$(BIN)/commproc demo $(if $(KEEP),--keep)
+
+bench: $(STAMP) ## measure speed and memory; writes docs/performance.md
+	@$(BIN)/python -m bench
+
+clean: ## remove .venv, caches and build output
+	rm -rf .venv .cache build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

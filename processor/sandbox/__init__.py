@@ -1,0 +1,1 @@
+"""Servers to try things against: a local Kafka and registry, SMTP and HTTP with scripted faults."""
