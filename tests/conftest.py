@@ -1,0 +1,48 @@
+"""Servers that many tests share: started once, by the first test that asks."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, TypeVar
+
+import pytest
+
+from processor.sandbox.broker import Broker, DidNotStart, NotAvailable, Registry, find_broker, find_registry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+S = TypeVar("S", Broker, Registry)
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[Broker]:
+    """A real broker; a test that kills it restarts it."""
+    with _found(find_broker) as broker:
+        yield broker
+
+
+@pytest.fixture(scope="session")
+def registry() -> Iterator[Registry]:
+    """A real schema registry."""
+    with _found(find_registry) as registry:
+        yield registry
+
+
+def _found(find: Callable[[], S]) -> S:
+    """Skip where the machine has no such server, but fail in CI, where a skip would go unseen."""
+    try:
+        return find()
+    except DidNotStart:
+        raise
+    except NotAvailable as reason:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(str(reason))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what asks for a broker, so that `make test-fast` can leave it out."""
+    for item in items:
+        if {"kafka", "registry"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker("kafka")
