@@ -1,0 +1,1 @@
+"""Adapters that hand messages to providers: build, one line of I/O, parse."""

@@ -1,0 +1,45 @@
+"""The seam between dispatch and providers: what an adapter is asked to send, and what it answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from processor.core.message import Message
+    from processor.core.outcome import Outcome, Stage
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """One provider call that an adapter is asked to make."""
+
+    message: Message
+    attempt: int  # number of this provider call for the message, from 1
+    recipients: tuple[int, ...] | None = None  # indexes into to, cc, bcc in that order; None is all
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A wire exchange that ended without an answer."""
+
+    stage: Stage  # HAND_OVER: the message may have arrived; earlier: it certainly has not
+
+
+class Adapter(Protocol):
+    """One configured provider."""
+
+    async def send(self, batch: Sequence[Submission]) -> Sequence[Outcome]:
+        """
+        Make one provider call and return an outcome for each submission, in order.
+
+        Never raises for anything that a provider, a network or a message does. When cancelled, the
+        call may have been made: its outcome is Unknown to the caller.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Say goodbye on kept connections and drop them; a second call does nothing."""
+        ...

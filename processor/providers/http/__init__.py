@@ -1,0 +1,1 @@
+"""HTTP services: a request described as data, an answer mapped by path."""

@@ -1,0 +1,1 @@
+"""Mail servers: RFC 5321 conversations over kept connections."""

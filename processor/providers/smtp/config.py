@@ -1,0 +1,28 @@
+"""What an SMTP provider is configured with."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class SmtpConfig:
+    """A mail server and how to talk to it; built once, by settings. Time-outs are per phase."""
+
+    host: str
+    port: int
+    from_address: str  # envelope sender and From
+    message_id_domain: str  # right side of Message-ID
+    tls: str = "starttls"  # off | starttls | implicit; certificates are always checked
+    ca_file: str | None = None  # PEM file of further trusted authorities; None: the system's only
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    from_name: str | None = None
+    reply_to: str | None = None
+    helo_name: str = "localhost"
+    connections: int = 20  # kept and open at once
+    uses_per_connection: int = 100  # messages before a connection is replaced
+    idle_ms: int = 30_000  # a kept connection that rested longer is replaced
+    connect_timeout_ms: int = 10_000
+    greeting_timeout_ms: int = 30_000  # also EHLO, STARTTLS and AUTH, each
+    command_timeout_ms: int = 30_000  # MAIL, RCPT and the answer to DATA, each
+    data_timeout_ms: int = 60_000  # writing the message
+    answer_timeout_ms: int = 120_000  # the answer to the final dot; RFC 5321 §4.5.3.2.6 suggests 600,000
