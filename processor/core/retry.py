@@ -1,0 +1,57 @@
+"""When a failed attempt is tried again, and when no more."""
+
+from typing import Final
+
+from processor.core.message import Head
+from processor.core.plan import BackoffKind, Channel, RetryPolicy
+
+MIGRATED_ERROR: Final = "ERROR"
+"""The message_status of a message whose attempts in the older system have failed so far."""
+
+_DOUBLINGS_MAX: Final = 40  # 2**40 ms is 35 years: beyond any cap, and a bound on the integer a hostile count makes
+
+
+def policy_for(head: Head, channel: Channel) -> RetryPolicy:
+    """Return the channel's policy with the message's own budget and interval; its own interval is a fixed one."""
+    policy = channel.retry
+    if head.retry_max_attempts is None and head.retry_interval_s is None:
+        return policy
+    own_interval = head.retry_interval_s is not None
+    return RetryPolicy(
+        max_attempts=policy.max_attempts if head.retry_max_attempts is None else head.retry_max_attempts,
+        interval_ms=policy.interval_ms if head.retry_interval_s is None else head.retry_interval_s * 1000,
+        kind=BackoffKind.FIXED if own_interval else policy.kind,
+        cap_ms=policy.cap_ms,
+    )
+
+
+def longest_backoff_ms(policy: RetryPolicy, *, charged: int) -> int:
+    """Return the longest wait after *charged* charged attempts (at least 1)."""
+    if policy.kind is BackoffKind.FIXED:
+        return policy.interval_ms
+    return min(policy.cap_ms, policy.interval_ms << min(charged - 1, _DOUBLINGS_MAX))
+
+
+def backoff_ms(policy: RetryPolicy, *, charged: int, jitter: float) -> int:
+    """
+    Return the wait after *charged* charged attempts (at least 1), with *jitter* drawn from [0, 1).
+
+    Exponential waits have full jitter, uniform from 0 to the longest: callers that failed together
+    spread over the whole wait (M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015).
+    """
+    longest_ms = longest_backoff_ms(policy, charged=charged)
+    if policy.kind is BackoffKind.FIXED:
+        return longest_ms
+    return int(jitter * (longest_ms + 1))
+
+
+def budget_spent(policy: RetryPolicy, *, charged: int) -> bool:
+    """Tell whether no attempt is left: the budget counts charged attempts after the first."""
+    return charged > policy.max_attempts
+
+
+def inherited_attempts(head: Head) -> int:
+    """Return the attempts that a migrated ERROR message brings along, all charged; one that names none had one."""
+    if head.message_status != MIGRATED_ERROR:
+        return 0
+    return max(1, head.retry_attempt or 0)
