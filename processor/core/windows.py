@@ -23,17 +23,14 @@ _LAST_S: Final = 253_402_214_400  # 9999-12-31
 
 def next_inside(interval: DailyInterval, at_ms: int) -> int:
     """Return the first instant from *at_ms* on whose time of day in the interval's zone is inside it."""
-    start_ms, end_ms, zone = interval.start_ms, interval.end_ms, interval.zone
+    zone = interval.zone
+    length_ms = (interval.end_ms - interval.start_ms) % DAY_MS or DAY_MS
     while True:
         offset_ms = _offset_ms(zone, at_ms)
-        of_day_ms = (at_ms + offset_ms) % DAY_MS
-        if start_ms < end_ms:
-            inside = start_ms <= of_day_ms < end_ms
-        else:
-            inside = of_day_ms >= start_ms or of_day_ms < end_ms
-        if inside:
+        since_start_ms = (at_ms + offset_ms - interval.start_ms) % DAY_MS
+        if since_start_ms < length_ms:
             return at_ms
-        opens_ms = at_ms + (start_ms - of_day_ms) % DAY_MS
+        opens_ms = at_ms + DAY_MS - since_start_ms
         if zone is UTC or _offset_ms(zone, opens_ms) == offset_ms:
             return opens_ms
         at_ms = _change_ms(zone, at_ms, opens_ms)

@@ -45,6 +45,7 @@ class Reason(StrEnum):
     INVALID_PRIORITY = "invalid_priority"
     INVALID_TIME_ZONE = "invalid_time_zone"
     INVALID_INTERVAL = "invalid_interval"
+    INVALID_INSTANT = "invalid_instant"  # a start or end outside the years 1970 to 9999
     END_BEFORE_START = "end_before_start"
     INVALID_RETRY = "invalid_retry"
     INVALID_RECIPIENT = "invalid_recipient"

@@ -1,0 +1,98 @@
+"""The verdict on a message at an instant: may it go now, when may it, or why will it never."""
+
+from datetime import UTC
+
+from processor.core.clock import Zones
+from processor.core.lanes import lane_of
+from processor.core.message import Facts, Head
+from processor.core.plan import Channel, DailyInterval, Plan, Provider
+from processor.core.refusal import refusal
+from processor.core.retry import budget_spent, inherited_attempts, longest_backoff_ms, policy_for
+from processor.core.verdict import Dispatch, End, Verdict, Wait
+from processor.core.windows import next_legal_ms
+from processor.core.words import Reason, Status
+
+
+def judge(head: Head, facts: Facts, plan: Plan, *, now_ms: int, zones: Zones) -> Verdict:
+    """
+    Return what to do with a message now; called after every wait, and again right before every call.
+
+    Total: any head, however wrong, gets a verdict. `End.field_name` is the field of the schema at fault.
+    """
+    refused = refusal(head, plan, zones)
+    if refused is not None:
+        return refused
+    channel = plan.channels[head.channel]
+    provider = plan.providers[provider_of(head, facts, channel)]
+
+    end_ms = effective_end_ms(head, facts, channel)
+    if end_ms is not None and now_ms >= end_ms:
+        return End(Status.EXPIRED, Reason.PAST_END)
+    charged = charged_so_far(head, facts)
+    if charged and budget_spent(policy_for(head, channel), charged=charged):
+        return End(Status.FAILED, Reason.RETRIES_EXHAUSTED)
+
+    earliest_ms = _earliest_ms(head, facts, channel, now_ms)
+    intervals = intervals_of(head, provider, zones)
+    legal_ms = next_legal_ms(intervals, not_before_ms=earliest_ms, end_ms=end_ms)
+    if legal_ms is None:
+        return End(Status.EXPIRED, Reason.NO_LEGAL_INSTANT)
+
+    lane = lane_of(head.priority, channel, plan.lanes)
+    if legal_ms <= now_ms:
+        return Dispatch(provider.name, lane)
+    return Wait(provider.name, lane, legal_ms, _why_wait(head, facts, earliest_ms, legal_ms))
+
+
+def provider_of(head: Head, facts: Facts, channel: Channel) -> str:
+    """Return the name of the provider that the next attempt goes to."""
+    return head.provider or channel.provider
+
+
+def effective_end_ms(head: Head, facts: Facts, channel: Channel) -> int | None:
+    """Return the instant from which a message may not go: its own end, else its channel's validity after its start."""
+    if head.end_at_ms is not None:
+        return head.end_at_ms
+    if channel.validity_ms is None:
+        return None
+    start_ms = facts.first_seen_ms if head.start_at_ms is None else head.start_at_ms
+    return start_ms + channel.validity_ms
+
+
+def intervals_of(head: Head, provider: Provider, zones: Zones) -> tuple[DailyInterval, ...]:
+    """Return the daily intervals that bind a message that `refusal` let pass: its own and its provider's."""
+    if head.interval_min_ms is None or head.interval_max_ms is None:
+        return () if provider.interval is None else (provider.interval,)
+    zone = UTC if head.time_zone is None else zones(head.time_zone) or UTC
+    own = DailyInterval(head.interval_min_ms, head.interval_max_ms, zone)
+    return (own,) if provider.interval is None else (own, provider.interval)
+
+
+def charged_so_far(head: Head, facts: Facts) -> int:
+    """Return the attempts that have spent the retry budget, those in the older system among them."""
+    return max(facts.charged, inherited_attempts(head))
+
+
+def _earliest_ms(head: Head, facts: Facts, channel: Channel, now_ms: int) -> int:
+    """Return the first instant that now, start, due time and an inherited attempt's back-off leave."""
+    earliest_ms = max(now_ms, facts.due_at_ms)
+    if head.start_at_ms is not None and head.start_at_ms > earliest_ms:
+        earliest_ms = head.start_at_ms
+    inherited = inherited_attempts(head) if head.message_status is not None else 0
+    if inherited and head.last_attempt_ms is not None:
+        # An attempt cannot have been after we first saw the message: a wrong clock there must not hold it here.
+        failed_ms = min(head.last_attempt_ms, facts.first_seen_ms)
+        # Judging the same message twice must give the same instant, so there is no jitter.
+        earliest_ms = max(earliest_ms, failed_ms + longest_backoff_ms(policy_for(head, channel), charged=inherited))
+    return earliest_ms
+
+
+def _why_wait(head: Head, facts: Facts, earliest_ms: int, legal_ms: int) -> Reason:
+    """Return which of the bounds is the one that holds until *legal_ms*."""
+    if legal_ms > earliest_ms:
+        return Reason.OUTSIDE_WINDOW
+    if head.start_at_ms == earliest_ms:
+        return Reason.NOT_STARTED
+    if facts.attempt or inherited_attempts(head):
+        return Reason.BACKING_OFF
+    return Reason.OUTSIDE_WINDOW  # an instant that an earlier verdict found, for lack of an open window

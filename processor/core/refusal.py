@@ -1,0 +1,85 @@
+"""Whether a message asks for something that cannot be done; what then names the field, never its content."""
+
+import re
+from typing import Final
+
+from processor.core.clock import Zones
+from processor.core.lanes import PRIORITY_MAX
+from processor.core.message import Head
+from processor.core.plan import DAY_MS, Plan
+from processor.core.retry import MIGRATED_ERROR
+from processor.core.verdict import End
+from processor.core.words import Reason, Status
+
+RETRY_ATTEMPTS_MAX: Final = 1000
+RETRY_INTERVAL_MAX_S: Final = 30 * 86_400
+
+# Microseconds sent as milliseconds would wait for ever, and sums of such instants overflow the long of an event.
+YEAR_10000_MS: Final = 253_402_300_800_000
+
+_MESSAGE_STATUSES: Final = frozenset({None, "NEW", MIGRATED_ERROR})
+
+# An id is part of keys, logs and providers' paths: no separators, no control characters, no length to fill memory with.
+_MESSAGE_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+
+
+def refusal(head: Head, plan: Plan, zones: Zones) -> End | None:
+    """Return REJECTED with the first fault of *head*, in the order of its fields, or None where it has none."""
+    return _bad_route(head, plan) or _bad_times(head) or _bad_interval(head, zones) or _bad_retry(head)
+
+
+def _bad_route(head: Head, plan: Plan) -> End | None:
+    if _MESSAGE_ID.fullmatch(head.message_id) is None:
+        return _rejected(Reason.INVALID_MESSAGE_ID, "message_id")
+    channel = plan.channels.get(head.channel)
+    if channel is None:
+        return _rejected(Reason.UNKNOWN_CHANNEL, "channel")
+    provider = head.provider or channel.provider
+    if provider not in plan.providers:
+        return _rejected(Reason.UNKNOWN_PROVIDER, "provider")
+    if provider != channel.provider and provider not in channel.providers:
+        return _rejected(Reason.PROVIDER_NOT_ON_CHANNEL, "provider")
+    if not 0 <= head.priority <= PRIORITY_MAX:
+        return _rejected(Reason.INVALID_PRIORITY, "priority")
+    return None
+
+
+def _bad_times(head: Head) -> End | None:
+    start_ms, end_ms = head.start_at_ms, head.end_at_ms
+    if start_ms is not None and not 0 <= start_ms < YEAR_10000_MS:
+        return _rejected(Reason.INVALID_INSTANT, "start_at")
+    if end_ms is not None and not 0 <= end_ms < YEAR_10000_MS:
+        return _rejected(Reason.INVALID_INSTANT, "end_at")
+    if start_ms is not None and end_ms is not None and end_ms <= start_ms:
+        return _rejected(Reason.END_BEFORE_START, "end_at")
+    return None
+
+
+def _bad_interval(head: Head, zones: Zones) -> End | None:
+    if head.time_zone is not None and zones(head.time_zone) is None:
+        return _rejected(Reason.INVALID_TIME_ZONE, "time_zone")
+    low_ms, high_ms = head.interval_min_ms, head.interval_max_ms
+    if low_ms is None and high_ms is None:
+        return None
+    if low_ms is None or not 0 <= low_ms <= DAY_MS:
+        return _rejected(Reason.INVALID_INTERVAL, "interval_min")
+    # As a start, 24:00 is midnight: from there to 00:00 is as empty as between equal bounds.
+    if high_ms is None or not 0 <= high_ms <= DAY_MS or high_ms in {low_ms, low_ms % DAY_MS}:
+        return _rejected(Reason.INVALID_INTERVAL, "interval_max")
+    return None
+
+
+def _bad_retry(head: Head) -> End | None:
+    if head.message_status not in _MESSAGE_STATUSES:
+        return _rejected(Reason.INVALID_RETRY, "message_status")
+    if head.retry_max_attempts is not None and not 0 <= head.retry_max_attempts <= RETRY_ATTEMPTS_MAX:
+        return _rejected(Reason.INVALID_RETRY, "retry_max_attempts")
+    if head.retry_interval_s is not None and not 0 <= head.retry_interval_s <= RETRY_INTERVAL_MAX_S:
+        return _rejected(Reason.INVALID_RETRY, "retry_interval")
+    if head.retry_attempt is not None and head.retry_attempt < 0:
+        return _rejected(Reason.INVALID_RETRY, "retry_attempt")
+    return None
+
+
+def _rejected(reason: Reason, field_name: str) -> End:
+    return End(Status.REJECTED, reason, field_name)
