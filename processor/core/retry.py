@@ -1,8 +1,9 @@
 """When a failed attempt is tried again, and when no more."""
 
+from dataclasses import replace
 from typing import Final
 
-from processor.core.message import Head
+from processor.core.message import Facts, Head
 from processor.core.plan import BackoffKind, Channel, RetryPolicy
 
 MIGRATED_ERROR: Final = "ERROR"
@@ -55,3 +56,11 @@ def inherited_attempts(head: Head) -> int:
     if head.message_status != MIGRATED_ERROR:
         return 0
     return max(1, head.retry_attempt or 0)
+
+
+def inherit(head: Head, facts: Facts) -> Facts:
+    """Return the first *facts* of a message with the attempts it brings along, so that no number is used twice."""
+    inherited = inherited_attempts(head)
+    if not inherited:
+        return facts
+    return replace(facts, attempt=max(facts.attempt, inherited), charged=max(facts.charged, inherited))
