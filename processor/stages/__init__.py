@@ -1,0 +1,1 @@
+"""Intake, delay, dispatch: each a thin loop around the core."""
