@@ -1,0 +1,103 @@
+"""Which reader reads a record, by the framing bytes before it."""
+
+import json
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
+
+from processor.codec.contracts import published
+from processor.codec.errors import Fault, RefusedSchema, Unreadable
+from processor.codec.framing import schema_id_of, single_object_prefix
+from processor.codec.schema import Record, admit
+
+if TYPE_CHECKING:
+    from processor.codec.registry import Registry
+
+REFUSAL_S: Final = 30.0  # a schema may be registered after the first record that names it
+REMEMBERED_MAX: Final = 1_000  # framing bytes are input: neither memory grows with their variety
+
+R = TypeVar("R")
+
+
+class Readers(Generic[R]):
+    """
+    Compiled readers by framing bytes: of the published versions, and of what the registry knows.
+
+    *compiled* makes a reader for a writer's record, or raises `RefusedSchema`.
+    """
+
+    def __init__(
+        self,
+        compiled: Callable[[Record], R],
+        registry: "Registry | None",
+        *,
+        monotonic_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._compiled = compiled
+        self._registry = registry
+        self._monotonic_s = monotonic_s
+        self._published = {
+            single_object_prefix(each.fingerprint): each.record
+            for versions in published().values()
+            for each in versions
+        }
+        self._readers: dict[bytes, R] = {}
+        self._refusals: dict[bytes, tuple[Fault, float]] = {}
+
+    def of(self, prefix: bytes) -> R:
+        """
+        Return the reader for records with these framing bytes.
+
+        Raises `Unreadable` for an unknown or refused schema, and `RegistryUnavailable` where nobody can tell yet.
+        """
+        reader = self._readers.get(prefix)
+        return self._found(prefix) if reader is None else reader
+
+    def _found(self, prefix: bytes) -> R:
+        fault, until_s = self._refusals.get(prefix, (None, 0.0))
+        if fault is not None and self._monotonic_s() < until_s:
+            raise Unreadable(fault)
+        try:
+            reader = self._compiled(self._record(prefix))
+        except RefusedSchema:
+            raise self._refused(prefix, Fault.REFUSED_SCHEMA) from None
+        _remember(self._readers, prefix, reader)
+        return reader
+
+    def _record(self, prefix: bytes) -> Record:
+        schema_id = schema_id_of(prefix)
+        if schema_id is None:
+            record = self._published.get(prefix)
+            if record is None:
+                raise Unreadable(Fault.UNKNOWN_SCHEMA)
+            return record
+        text = None if self._registry is None else self._registry.schema(schema_id)
+        if text is None:
+            raise self._refused(prefix, Fault.UNKNOWN_SCHEMA)
+        return _admitted(text)
+
+    def _refused(self, prefix: bytes, fault: Fault) -> Unreadable:
+        _remember(self._refusals, prefix, (fault, self._monotonic_s() + REFUSAL_S))
+        return Unreadable(fault)
+
+
+V = TypeVar("V")
+
+
+def _remember(memory: dict[bytes, V], prefix: bytes, value: V) -> None:
+    memory.pop(prefix, None)
+    while len(memory) >= REMEMBERED_MAX:
+        del memory[next(iter(memory))]  # the oldest
+    memory[prefix] = value
+
+
+def _admitted(text: str) -> Record:
+    """Return the record that a registry's schema describes; raises `RefusedSchema`."""
+    try:
+        schema = json.loads(text)
+    except (ValueError, RecursionError):
+        raise RefusedSchema("no JSON") from None
+    record = admit(schema)
+    if not isinstance(record, Record):
+        raise RefusedSchema("no record")
+    return record
