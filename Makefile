@@ -4,7 +4,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.ready
-SOURCES := $(wildcard processor tests bench)
+SOURCES := $(sort $(dir $(wildcard processor/*.py tests/*.py bench/*.py)))
 export UV_PYTHON_DOWNLOADS := never
 
 .PHONY: help setup check fmt test test-fast kafka demo bench clean
@@ -23,7 +23,7 @@ $(STAMP): pyproject.toml constraints.txt
 
 check: $(STAMP) ## ruff, mypy strict, import-linter: all report, any failure fails
 	@failed=0; \
-	for gate in "ruff check ." "ruff format --check ." "mypy $(SOURCES)" "lint-imports"; do \
+	for gate in "ruff check --output-format concise ." "ruff format --check --output-format concise ." "mypy $(SOURCES)" "lint-imports"; do \
 		echo "--- $$gate"; $(BIN)/$$gate || failed=1; \
 	done; exit $$failed
 
