@@ -51,6 +51,7 @@ class Rejected:
     reason: Reason
     code: str | None = None
     stage: Stage = Stage.ANSWERED
+    field_name: str | None = None  # the field that we refused before any call; never its content
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,9 @@ Template = str | int | float | bool | None | tuple["Template", ...] | list["Temp
 A JSON-like structure whose string leaves may hold placeholders.
 
 Names: `to`, `cc`, `bcc`, `recipients`, `subject`, `text`, `html`, `message_id`, `attempt`, `channel`, `external_id`,
-`campaign_id`, `purpose`, `username`, `password`, `properties.NAME`, `params.NAME` (provider_params), `settings.NAME` and, in the
-body of a bulk call, `items`. A leaf that is exactly one placeholder takes the typed value, and is left out of its object
-where the message has none; within text it becomes text. Nothing is ever pasted into a serialised body.
+`campaign_id`, `purpose`, `username`, `password`, `properties.NAME`, `params.NAME` (provider_params), `settings.NAME`
+and, in the body of a bulk call, `items`. A leaf that is exactly one placeholder takes the typed value, and is left out
+of its object where the message has none; within text it becomes text. Nothing is ever pasted into a serialised body.
 """
 
 

@@ -1,0 +1,97 @@
+"""What HTTP status codes mean for a message; RFC 9110 unless a row says otherwise."""
+
+from __future__ import annotations
+
+from email.utils import parsedate_to_datetime
+from enum import StrEnum
+from typing import Final
+
+from processor.core.outcome import Accepted, Deferred, Outcome, Rejected, Throttled, Unknown
+from processor.core.words import Reason
+
+RETRY_AFTER_MS_MAX: Final = 86_400_000
+
+
+class Meaning(StrEnum):
+    """The words that configuration uses in its tables of codes."""
+
+    ACCEPTED = "accepted"
+    DEFERRED = "deferred"
+    THROTTLED = "throttled"
+    REJECTED = "rejected"
+    UNKNOWN = "unknown"
+    UNLISTED = "unlisted"
+    AUTHENTICATION = "authentication"
+    UNAVAILABLE = "unavailable"
+
+
+STATUSES: Final = {
+    200: Meaning.ACCEPTED,  # §15.3.1
+    201: Meaning.ACCEPTED,  # §15.3.2
+    202: Meaning.ACCEPTED,  # §15.3.3: accepted for processing: what gateways do
+    203: Meaning.ACCEPTED,  # §15.3.4: 200, seen through a proxy
+    204: Meaning.ACCEPTED,  # §15.3.5
+    307: Meaning.UNAVAILABLE,  # §15.4.8: to be repeated elsewhere: not done here, and redirects are not followed
+    308: Meaning.UNAVAILABLE,  # §15.4.9
+    401: Meaning.AUTHENTICATION,  # §15.5.2
+    402: Meaning.UNAVAILABLE,  # §15.5.3: gateways: the account, not the message
+    403: Meaning.AUTHENTICATION,  # §15.5.4
+    404: Meaning.UNAVAILABLE,  # §15.5.5: no such resource: the URL, not the message
+    405: Meaning.UNAVAILABLE,  # §15.5.6: likewise
+    407: Meaning.UNAVAILABLE,  # §15.5.8: a proxy in between
+    408: Meaning.DEFERRED,  # §15.5.9: the request did not arrive whole
+    409: Meaning.DEFERRED,  # §15.5.10: in conflict with the present state; with idempotency keys: one is under way
+    421: Meaning.UNAVAILABLE,  # §15.5.20: misdirected
+    425: Meaning.DEFERRED,  # RFC 8470 §5.2: too early
+    429: Meaning.THROTTLED,  # RFC 6585 §4
+    501: Meaning.UNAVAILABLE,  # §15.6.2: no such function
+    503: Meaning.UNAVAILABLE,  # §15.6.4: not handled, overload or maintenance; with Retry-After: throttled
+    505: Meaning.UNAVAILABLE,  # §15.6.6
+}
+
+CLASSES: Final = {  # §15: an unlisted code is treated as the x00 of its class
+    4: Meaning.REJECTED,  # §15.5: the request is at fault
+    5: Meaning.UNKNOWN,  # §15.6: the server failed, perhaps after it had passed the message on (500, 502, 504)
+}
+
+
+def meaning(status: int) -> Meaning:
+    """Return what *status* means; 1xx, other 2xx and redirects that may follow a success are UNLISTED."""
+    return STATUSES.get(status, CLASSES.get(status // 100, Meaning.UNLISTED))
+
+
+def outcome(means: Meaning, *, code: str, retry_after_ms: int | None, provider_message_id: str | None) -> Outcome:
+    """Return the outcome of an answer."""
+    match means:
+        case Meaning.ACCEPTED:
+            return Accepted(provider_message_id, code)
+        case Meaning.DEFERRED:
+            return Deferred(Reason.PROVIDER_DEFERRED, code, retry_after_ms)
+        case Meaning.THROTTLED:
+            return Throttled(code=code, retry_after_ms=retry_after_ms)
+        case Meaning.REJECTED:
+            return Rejected(Reason.PROVIDER_REJECTED, code)
+        case Meaning.AUTHENTICATION:
+            return Deferred(Reason.AUTHENTICATION_FAILED, code, retry_after_ms)
+        case Meaning.UNAVAILABLE if retry_after_ms is not None:
+            return Throttled(code=code, retry_after_ms=retry_after_ms)  # it says when: slow down, charge nothing
+        case Meaning.UNAVAILABLE:
+            return Deferred(Reason.PROVIDER_UNAVAILABLE, code)
+        case Meaning.UNKNOWN:
+            return Unknown(Reason.ANSWER_MISSING, code)
+        case Meaning.UNLISTED:
+            return Unknown(Reason.ANSWER_UNLISTED, code)
+
+
+def retry_after_ms(value: str | None, *, now_ms: int) -> int | None:
+    """Return the wait that a Retry-After field asks for (§10.2.3: seconds, or a date); None if it says neither."""
+    if value is None:
+        return None
+    if value.isascii() and value.isdecimal():
+        wait_ms = int(value[:9]) * 1000
+    else:
+        try:
+            wait_ms = int(parsedate_to_datetime(value).timestamp() * 1000) - now_ms
+        except (ValueError, OverflowError, OSError):
+            return None
+    return min(max(wait_ms, 0), RETRY_AFTER_MS_MAX)

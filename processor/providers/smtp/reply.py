@@ -1,0 +1,163 @@
+"""SMTP replies: read from a buffer, and what each code means."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from enum import Enum, StrEnum
+from typing import Final
+
+from processor.core.outcome import Accepted, Deferred, Outcome, Rejected, Throttled, Unknown
+from processor.core.words import Reason
+
+REPLY_BYTES_MAX: Final = 4_096  # all lines of one reply; RFC 5321 §4.5.3.1.5 allows 512 a line
+LINE_BYTES_MAX: Final = 1_024
+
+REPLY_LINE: Final = re.compile(rb"([0-9]{3})([ -])?(?:([245]\.[0-9]{1,3}\.[0-9]{1,3})(?![^ ]))?")
+
+
+class Step(StrEnum):
+    """What a reply answers."""
+
+    SESSION = "session"  # greeting, EHLO, STARTTLS
+    AUTH = "auth"
+    MAIL = "mail"
+    RCPT = "rcpt"
+    DATA = "data"
+    DOT = "dot"  # the message was handed over
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A whole reply. A reply that breaks the syntax has code 0."""
+
+    code: int
+    enhanced: str | None = None  # RFC 3463, such as 4.7.1
+    lines: tuple[bytes, ...] = field(default=(), repr=False)  # the server's words: for EHLO keywords only
+
+    def __str__(self) -> str:
+        return f"{self.code:03} {self.enhanced}" if self.enhanced else f"{self.code:03}"
+
+
+MALFORMED: Final = Reply(0)
+
+
+class Meaning(Enum):
+    """What a refusal means for the message."""
+
+    DEFERRED = "deferred"
+    THROTTLED = "throttled"
+    REJECTED = "rejected"
+    AUTHENTICATION = "authentication"
+    UNAVAILABLE = "unavailable"  # the server, whatever the message
+
+
+EXPECTED: Final = {  # RFC 5321 §4.3.2
+    Step.SESSION: frozenset({220, 250}),
+    Step.AUTH: frozenset({235}),  # RFC 4954 §6
+    Step.MAIL: frozenset({250}),
+    Step.RCPT: frozenset({250, 251}),
+    Step.DATA: frozenset({354}),
+    Step.DOT: frozenset({250}),
+}
+
+ENHANCED: Final = {  # before the basic code
+    "4.3.2": Meaning.THROTTLED,  # RFC 3463 §3.4: not accepting messages: overload, maintenance
+    "4.4.5": Meaning.THROTTLED,  # RFC 3463 §3.5: mail system congestion
+    "4.7.0": Meaning.THROTTLED,  # RFC 3463 §3.8: policy; with 421 and 450 the form of rate limits (Gmail)
+    "4.7.1": Meaning.THROTTLED,  # RFC 3463 §3.8: policy; greylisting and rate limits (Postfix)
+    "4.7.28": Meaning.THROTTLED,  # Gmail: unusual rate of mail
+    "4.7.500": Meaning.THROTTLED,  # Exchange Online: server busy
+    "4.7.12": Meaning.AUTHENTICATION,  # RFC 4954 §6: a password transition is needed
+    "5.7.8": Meaning.AUTHENTICATION,  # RFC 4954 §6: credentials invalid
+    "5.7.9": Meaning.AUTHENTICATION,  # RFC 4954 §6: mechanism too weak
+    "5.7.11": Meaning.AUTHENTICATION,  # RFC 4954 §6: encryption needed
+    "5.3.2": Meaning.UNAVAILABLE,  # RFC 3463 §3.4: not accepting messages from this client
+}
+
+BASIC: Final = {
+    421: Meaning.THROTTLED,  # RFC 5321 §4.2.3: closing; common servers say "slow down" with it
+    432: Meaning.AUTHENTICATION,  # RFC 4954 §6
+    450: Meaning.DEFERRED,  # RFC 5321 §4.2.3: mailbox busy or blocked for policy reasons
+    451: Meaning.DEFERRED,  # RFC 5321 §4.2.3: local error in processing
+    452: Meaning.DEFERRED,  # RFC 5321 §4.2.3: insufficient storage
+    454: Meaning.AUTHENTICATION,  # RFC 4954 §6: temporary authentication failure
+    455: Meaning.DEFERRED,  # RFC 5321 §4.2.3: parameters not possible now
+    502: Meaning.UNAVAILABLE,  # RFC 5321 §4.2.3: command not implemented: not a mail server we can use
+    503: Meaning.DEFERRED,  # RFC 5321 §4.2.3: bad sequence: the session is confused, not the message bad
+    521: Meaning.UNAVAILABLE,  # RFC 7504: host accepts no mail
+    530: Meaning.AUTHENTICATION,  # RFC 4954 §6: authentication required; RFC 3207 §4: STARTTLS first
+    534: Meaning.AUTHENTICATION,  # RFC 4954 §6
+    535: Meaning.AUTHENTICATION,  # RFC 4954 §6
+    538: Meaning.AUTHENTICATION,  # RFC 4954 §6, in use by older servers
+}
+
+SEVERITY: Final = {4: Meaning.DEFERRED, 5: Meaning.REJECTED}
+"""RFC 5321 §4.2.1: a client that does not know a code acts on its first digit, if the second is 0 to 5."""
+
+SECOND_DIGITS: Final = range(6)
+
+
+def take_reply(buffer: bytearray) -> Reply | None:
+    """
+    Take the first whole reply out of *buffer*; None where more bytes are needed.
+
+    A reply that is too long, or whose lines disagree, is MALFORMED, and the connection is of no
+    more use. The work is bounded by the caps, whatever the server sends.
+    """
+    lines: list[bytes] = []
+    at = 0
+    while at <= REPLY_BYTES_MAX:
+        end = buffer.find(b"\n", at, at + LINE_BYTES_MAX)
+        if end < 0:
+            return MALFORMED if len(buffer) - at >= LINE_BYTES_MAX else None
+        lines.append(bytes(buffer[at:end]).rstrip(b"\r"))
+        at = end + 1
+        found = REPLY_LINE.match(lines[-1])
+        if found is None or lines[0][:3] != found[1]:
+            return MALFORMED
+        if found[2] != b"-":
+            del buffer[:at]
+            return _reply(found, tuple(lines))
+    return MALFORMED
+
+
+def meaning(reply: Reply, step: Step) -> Meaning | None:
+    """Return what a refusal means; None for a code that no table lists."""
+    severity, second = divmod(reply.code // 10, 10)
+    if severity not in SEVERITY or second not in SECOND_DIGITS:
+        return None
+    listed = ENHANCED.get(reply.enhanced or "", BASIC.get(reply.code, SEVERITY[severity]))
+    if step is Step.AUTH and listed in {Meaning.DEFERRED, Meaning.REJECTED}:
+        return Meaning.AUTHENTICATION
+    if step is Step.SESSION and listed is Meaning.REJECTED:
+        return Meaning.UNAVAILABLE  # RFC 5321 §3.1: 554 instead of a greeting is no word about the message
+    return listed
+
+
+def outcome(reply: Reply, step: Step) -> Outcome:
+    """Return what *reply* means; a code that no table lists is temporary before the dot, Unknown after it."""
+    if step is Step.DOT and reply.code in EXPECTED[step]:
+        return Accepted(code=str(reply))
+    match meaning(reply, step):
+        case Meaning.DEFERRED:
+            return Deferred(Reason.PROVIDER_DEFERRED, str(reply))
+        case Meaning.THROTTLED:
+            return Throttled(code=str(reply))
+        case Meaning.REJECTED:
+            return Rejected(Reason.PROVIDER_REJECTED, str(reply))
+        case Meaning.AUTHENTICATION:
+            return Deferred(Reason.AUTHENTICATION_FAILED, str(reply))
+        case Meaning.UNAVAILABLE:
+            return Deferred(Reason.PROVIDER_UNAVAILABLE, str(reply))
+        case None if step is Step.DOT:
+            return Unknown(Reason.ANSWER_UNLISTED, str(reply))
+        case None:
+            return Deferred(Reason.ANSWER_UNLISTED, str(reply))
+
+
+def _reply(last: re.Match[bytes], lines: tuple[bytes, ...]) -> Reply:
+    enhanced = last[3].decode("ascii") if last[3] else None
+    # RFC 2034 §4: the class of an enhanced code agrees with the first digit, else it is no such code.
+    agrees = enhanced is not None and enhanced[0] == chr(last[1][0])
+    return Reply(int(last[1]), enhanced if agrees else None, lines)
