@@ -1,0 +1,123 @@
+"""The whole configuration, and what the rest of the processor is given of it."""
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated
+
+from pydantic import Field
+
+from processor.core.plan import Channel, Plan, Provider, RetryPolicy
+from processor.providers.http.config import HttpConfig
+from processor.providers.smtp.config import SmtpConfig
+from processor.settings.channels import AnyProvider, ChannelSettings, HttpSettings
+from processor.settings.kinds import Name
+from processor.settings.models import (
+    Environment,
+    KafkaSettings,
+    LanesSettings,
+    LimitsSettings,
+    LogsSettings,
+    MetricsSettings,
+    RegistrySettings,
+    TopicsSettings,
+)
+from processor.settings.problems import Path
+from processor.settings.section import Section
+
+Finding = tuple[Path, str, str]
+"""Where, what is wrong, what to write instead."""
+
+
+class Settings(Section):
+    """The whole configuration."""
+
+    environment: Environment = Field(
+        Environment.DEVELOPMENT, description="production refuses plain text and defaults of secrets."
+    )
+    kafka: KafkaSettings = Field(default_factory=KafkaSettings)
+    registry: RegistrySettings = Field(default_factory=RegistrySettings)
+    topics: TopicsSettings = Field(default_factory=TopicsSettings)
+    limits: LimitsSettings = Field(default_factory=LimitsSettings)
+    lanes: LanesSettings = Field(default_factory=LanesSettings)
+    channels: Annotated[Mapping[Name, ChannelSettings], Field(min_length=1)]
+    providers: Annotated[Mapping[Name, AnyProvider], Field(min_length=1)]
+    metrics: MetricsSettings = Field(default_factory=MetricsSettings)
+    logs: LogsSettings = Field(default_factory=LogsSettings)
+
+    def plan(self) -> Plan:
+        """Return what decisions need."""
+        return Plan(
+            channels={code: self._channel(code, channel) for code, channel in self.channels.items()},
+            providers={name: _provider(name, provider) for name, provider in self.providers.items()},
+            lanes=self.lanes.split(),
+            message_bytes_max=self.limits.message_bytes_max,
+        )
+
+    def adapter_configs(self) -> Mapping[str, SmtpConfig | HttpConfig]:
+        """Return what each provider's adapter is built with, by the provider's name."""
+        return {name: provider.config() for name, provider in self.providers.items()}
+
+    def _channel(self, code: str, channel: ChannelSettings) -> Channel:
+        retry = channel.retry
+        return Channel(
+            code=code,
+            name=channel.name or code,
+            action=channel.action,
+            bus_channel=channel.bus_channel,
+            bus_provider=channel.bus_provider,
+            provider=channel.provider,
+            retry=RetryPolicy(retry.max_attempts, retry.interval_ms, retry.kind, retry.cap_ms),
+            in_doubt=channel.in_doubt,
+            lane=channel.lane,
+            validity_ms=channel.validity_ms,
+            providers=tuple(name for name, provider in self.providers.items() if _serves(provider, channel)),
+        )
+
+
+def _serves(provider: AnyProvider, channel: ChannelSettings) -> bool:
+    return (provider.bus_provider, provider.bus_channel) == (channel.bus_provider, channel.bus_channel)
+
+
+def _provider(name: str, provider: AnyProvider) -> Provider:
+    return Provider(
+        name=name,
+        adapter=provider.adapter,
+        bus_provider=provider.bus_provider,
+        bus_channel=provider.bus_channel,
+        interval=provider.window.interval() if provider.window else None,
+        bulk_size=provider.bulk_size if isinstance(provider, HttpSettings) else 1,
+        concurrency=provider.concurrency,
+        rate_per_s=provider.rate_per_s,
+        express_share=provider.express_share,
+        call_timeout_ms=provider.timeout_ms,
+    )
+
+
+def disagreements(settings: Settings) -> Iterator[Finding]:
+    """Yield what is wrong between sections that are right in themselves."""
+    for code, channel in settings.channels.items():
+        where = ("channels", code, "provider")
+        provider = settings.providers.get(channel.provider)
+        fitting = sorted(name for name, one in settings.providers.items() if _serves(one, channel))
+        instead = f"one of {', '.join(fitting)}" if fitting else "a provider of its bus provider and bus channel"
+        if provider is None:
+            yield where, "names no provider", instead
+        elif provider.bus_provider != channel.bus_provider:
+            yield where, f"names a provider of another bus provider than {channel.bus_provider}", instead
+        elif provider.bus_channel != channel.bus_channel:
+            yield where, f"names a provider of another bus channel than {channel.bus_channel}", instead
+    if settings.environment is Environment.PRODUCTION:
+        yield from _plain_text(settings)
+
+
+def _plain_text(settings: Settings) -> Iterator[Finding]:
+    """Yield what production would send unencrypted (FAULTS S20)."""
+    if not settings.kafka.security_protocol.endswith("SSL"):
+        yield ("kafka", "security_protocol"), "is plain text, which production refuses", "SSL or SASL_SSL"
+    if settings.registry.password and (settings.registry.url or "").startswith("http://"):
+        yield ("registry", "url"), "would carry the password in plain text, which production refuses", "https://…"
+    for name, provider in settings.providers.items():
+        if isinstance(provider, HttpSettings):
+            if provider.url.startswith("http://"):
+                yield ("providers", name, "url"), "is plain text, which production refuses", "https://…"
+        elif provider.tls == "off":
+            yield ("providers", name, "tls"), "is plain text, which production refuses", "starttls or implicit"
