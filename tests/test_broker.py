@@ -9,6 +9,7 @@ import subprocess
 import sys
 import urllib.request
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -153,6 +154,19 @@ def test_a_download_that_breaks_leaves_nothing_that_passes_for_a_whole_one(tmp_p
         fetched("kafka", lambda target: [str(target)], environ)
 
     assert [path.name for path in (tmp_path / "cache").iterdir()] == ["kafka.lock"]
+
+
+def test_several_that_start_at_once_download_once(tmp_path: Path) -> None:
+    maven = tmp_path / "mvn"
+    maven.write_text(f'#!/bin/sh\necho run >> "{tmp_path}/runs"; mkdir "$3"; touch "$3/whole.jar"\n')
+    maven.chmod(0o755)
+    environ = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "COMMPROC_CACHE": str(tmp_path / "cache")}
+
+    with ThreadPoolExecutor() as pool:
+        folders = list(pool.map(lambda _: fetched("kafka", lambda target: [str(target)], environ), range(4)))
+
+    assert {path.name for folder in folders for path in folder.iterdir()} == {"whole.jar"}
+    assert (tmp_path / "runs").read_text() == "run\n"
 
 
 def test_the_cache_folder_is_a_setting(tmp_path: Path) -> None:
