@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 
-class NotAvailable(Exception):  # noqa: N818 - a state of this machine, which callers skip on, not a fault
+class NotAvailable(Exception):
     """No such server can be had here; the text says what to install."""
 
 
