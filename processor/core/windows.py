@@ -73,10 +73,10 @@ def _next_change_ms(intervals: Iterable[DailyInterval], at_ms: int, limit_ms: in
 
     While no offset changes, each day is like the one before: a day without a legal instant rules out all of them.
     """
-    offsets_ms = {i.zone: _offset_ms(i.zone, at_ms) for i in intervals if i.zone is not UTC}
+    offsets_ms = [(i.zone, _offset_ms(i.zone, at_ms)) for i in intervals if i.zone is not UTC]
     while offsets_ms and at_ms < limit_ms:
         ahead_ms = min(at_ms + CALM_MS, limit_ms)
-        changed = [zone for zone, offset_ms in offsets_ms.items() if _offset_ms(zone, ahead_ms) != offset_ms]
+        changed = [zone for zone, offset_ms in offsets_ms if _offset_ms(zone, ahead_ms) != offset_ms]
         if changed:
             return min(_change_ms(zone, at_ms, ahead_ms) for zone in changed)
         at_ms = ahead_ms

@@ -1,0 +1,217 @@
+"""What follows from each outcome of an attempt."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import event, given, settings
+from hypothesis import strategies as st
+
+from processor.core.judge import judge
+from processor.core.outcome import Accepted, Deferred, Outcome, Rejected, Throttled, Unknown
+from processor.core.plan import DAY_MS, Plan, RetryPolicy
+from processor.core.retry import backoff_ms, policy_for
+from processor.core.settle import RETRY_AFTER_MAX_MS, THROTTLED_WAIT_MS, after, settle, settle_in_doubt
+from processor.core.verdict import Again, Dispatch, End, Over, Sent, Settlement
+from processor.core.words import InDoubt, Purpose, Reason, Status
+from tests.core.oracle import HOUR_MS, Daily, ms
+from tests.core.worlds import (
+    FACTS,
+    NEARBY_MS,
+    NOW_MS,
+    PLANS,
+    RETRY,
+    channel,
+    facts,
+    head,
+    heads,
+    own_daily,
+    plan,
+    zones,
+)
+
+if TYPE_CHECKING:
+    from processor.core.message import Facts, Head
+
+LATER = Deferred(Reason.PROVIDER_DEFERRED, "451")
+PERHAPS = Unknown(Reason.ANSWER_MISSING)
+WAITS = st.none() | st.integers(-5, 3 * DAY_MS)
+FAILURES = st.one_of(
+    st.builds(Deferred, st.just(Reason.PROVIDER_DEFERRED), st.just("451"), WAITS),
+    st.builds(Throttled, st.just(Reason.PROVIDER_THROTTLED), st.just("421"), WAITS),
+    st.builds(Unknown, st.just(Reason.ANSWER_MISSING)),
+)
+
+
+def settled(
+    outcome: Outcome, of: Head | None = None, known: Facts | None = None, world: Plan | None = None
+) -> Settlement:
+    return settle(outcome, of or head(), known or facts(), world or plan(), now_ms=NOW_MS, jitter=0.5, zones=zones)
+
+
+@given(FAILURES, heads(), FACTS, PLANS, NEARBY_MS, st.floats(0, 1, exclude_max=True))
+@settings(max_examples=600)
+def test_another_attempt_is_legal_before_the_end_and_not_before_its_back_off(
+    outcome: Deferred | Throttled | Unknown, of: Head, known: Facts, world: Plan, now_ms: int, jitter: float
+) -> None:
+    its = world.channels["Email"]
+
+    settlement = settle(outcome, of, known, world, now_ms=now_ms, jitter=jitter, zones=zones)
+
+    event(f"{type(outcome).__name__} {type(settlement).__name__}")
+    if isinstance(settlement, Again):
+        throttled = isinstance(outcome, Throttled)
+        least_ms = 0 if throttled else backoff_ms(policy_for(of, its), charged=settlement.charged, jitter=jitter)
+        assert settlement.due_at_ms >= now_ms + least_ms
+        assert of.end_at_ms is None or settlement.due_at_ms < of.end_at_ms
+        assert all(daily.allows(settlement.due_at_ms) for daily in own_daily(of))
+        assert settlement.charged == known.charged + (0 if throttled else 1)
+        known_then = after(known, settlement, of.provider or its.provider)
+        then = judge(of, known_then, world, now_ms=settlement.due_at_ms, zones=zones)
+        assert isinstance(then, Dispatch) or (of.start_at_ms or 0) > settlement.due_at_ms
+
+
+@given(FAILURES, heads(), FACTS, PLANS, NEARBY_MS)
+def test_what_was_perhaps_sent_is_never_called_failed_or_expired(
+    outcome: Outcome, of: Head, known: Facts, world: Plan, now_ms: int
+) -> None:
+    settlement = settle(outcome, of, known, world, now_ms=now_ms, jitter=0.5, zones=zones)
+
+    if isinstance(settlement, Over):
+        assert (settlement.status is Status.UNKNOWN) == isinstance(outcome, Unknown)
+
+
+@given(st.integers(0, 6), st.lists(st.booleans(), min_size=60, max_size=60), st.booleans())
+def test_a_message_that_always_fails_is_called_once_more_than_its_budget_and_throttling_is_free(
+    budget: int, throttled: list[bool], moved_over: bool
+) -> None:
+    of = head(retry_max_attempts=budget, retry_interval_s=1, message_status="ERROR" if moved_over else None)
+    known, world, now_ms, charged = facts(), plan(), NOW_MS, 1 if moved_over else 0
+    for slow_down in throttled:
+        verdict = judge(of, known, world, now_ms=now_ms, zones=zones)
+        if isinstance(verdict, End):
+            break
+        assert isinstance(verdict, Dispatch)
+        charged += not slow_down
+        settlement = settle(Throttled() if slow_down else LATER, of, known, world, now_ms=now_ms, jitter=0, zones=zones)
+        if isinstance(settlement, Over):
+            assert settlement == Over(Status.FAILED, Reason.RETRIES_EXHAUSTED, budget + 1, "451")
+            break
+        assert isinstance(settlement, Again)
+        known, now_ms = after(known, settlement, verdict.provider), settlement.due_at_ms
+
+    assert charged == budget + 1 or throttled.count(False) < budget + 1
+
+
+def test_an_accepted_message_is_sent() -> None:
+    assert settled(Accepted("id-9", "250")) == Sent("250", "id-9")
+
+
+def test_a_refused_message_is_failed_for_the_providers_reason() -> None:
+    assert settled(Rejected(Reason.PROVIDER_REJECTED, "550")) == Over(Status.FAILED, Reason.PROVIDER_REJECTED, 1, "550")
+
+
+def test_a_deferred_message_waits_for_its_back_off() -> None:
+    assert settled(LATER) == Again(NOW_MS + 60_000, Reason.PROVIDER_DEFERRED, 1, "451")
+
+
+@pytest.mark.parametrize(
+    ("asked_ms", "waits_ms"), [(None, 60_000), (5, 60_000), (90_000, 90_000), (-9, 60_000), (2**62, RETRY_AFTER_MAX_MS)]
+)
+def test_a_provider_may_ask_for_a_longer_wait_but_not_for_years(asked_ms: int | None, waits_ms: int) -> None:
+    settlement = settled(replace(LATER, retry_after_ms=asked_ms))
+
+    assert isinstance(settlement, Again)
+    assert settlement.due_at_ms == NOW_MS + waits_ms
+
+
+@pytest.mark.parametrize(("asked_ms", "waits_ms"), [(None, THROTTLED_WAIT_MS), (0, 0), (250, 250), (2**62, DAY_MS)])
+def test_a_throttled_message_waits_as_asked_and_is_not_charged(asked_ms: int | None, waits_ms: int) -> None:
+    settlement = settled(Throttled(retry_after_ms=asked_ms), known=facts(attempt=40, charged=3))
+
+    assert settlement == Again(NOW_MS + waits_ms, Reason.PROVIDER_THROTTLED, 3, None)
+
+
+def test_an_ambiguous_answer_follows_the_channels_policy() -> None:
+    resend, report = (plan(channel(in_doubt=policy)) for policy in (InDoubt.RESEND, InDoubt.REPORT))
+
+    assert settled(PERHAPS, world=resend) == Again(NOW_MS + 60_000, Reason.ANSWER_MISSING, 1, None)
+    assert settled(PERHAPS, world=report) == Over(Status.UNKNOWN, Reason.ANSWER_MISSING, 1, None)
+
+
+@given(st.sampled_from(InDoubt), FACTS)
+def test_a_one_time_password_is_never_sent_twice(policy: InDoubt, known: Facts) -> None:
+    of, world = head(purpose=Purpose.OTP), plan(channel(in_doubt=policy))
+
+    settlement = settle_in_doubt(of, known, world, now_ms=NOW_MS, jitter=0.5, zones=zones)
+
+    assert settlement == Over(Status.UNKNOWN, Reason.IN_DOUBT, 1, None)
+
+
+def test_a_one_time_password_that_was_certainly_not_sent_is_tried_again() -> None:
+    assert isinstance(settled(LATER, head(purpose=Purpose.OTP)), Again)
+
+
+def test_the_last_attempt_that_was_perhaps_sent_is_unknown() -> None:
+    settlement = settled(PERHAPS, head(retry_max_attempts=0))
+
+    assert settlement == Over(Status.UNKNOWN, Reason.RETRIES_EXHAUSTED, 1, None)
+
+
+def test_a_retry_that_would_come_after_the_end_is_expired_at_once() -> None:
+    assert settled(LATER, head(end_at_ms=NOW_MS + 60_000)) == Over(Status.EXPIRED, Reason.PAST_END, 1, "451")
+    assert isinstance(settled(LATER, head(end_at_ms=NOW_MS + 60_001)), Again)
+
+
+def test_a_retry_waits_for_the_window_to_open_again() -> None:
+    world = plan(first=Daily(6 * HOUR_MS, 21 * HOUR_MS + 60_000))
+
+    settlement = settled(LATER, world=world)
+
+    assert settlement == Again(ms("2026-03-29T06:00+00:00"), Reason.PROVIDER_DEFERRED, 1, "451")
+
+
+def test_a_retry_whose_window_opens_too_late_is_expired_at_once() -> None:
+    world = plan(first=Daily(6 * HOUR_MS, 21 * HOUR_MS + 60_000))
+
+    settlement = settled(LATER, head(end_at_ms=NOW_MS + HOUR_MS), world=world)
+
+    assert settlement == Over(Status.EXPIRED, Reason.NO_LEGAL_INSTANT, 1, "451")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status"), [(LATER, Status.FAILED), (Throttled(), Status.FAILED), (PERHAPS, Status.UNKNOWN)]
+)
+def test_an_attempt_whose_channel_is_gone_from_the_configuration_is_over(outcome: Outcome, status: Status) -> None:
+    settlement = settled(outcome, head(channel="Gone"))
+
+    assert isinstance(settlement, Over)
+    assert settlement.status is status
+
+
+def test_the_facts_of_the_next_attempt_count_this_one() -> None:
+    again = Again(NOW_MS + 5, Reason.PROVIDER_DEFERRED, 2, "451")
+
+    assert after(facts(attempt=4, charged=1), again, "first") == replace(
+        facts(due_at_ms=NOW_MS + 5, attempt=5, charged=2), last_reason=Reason.PROVIDER_DEFERRED
+    )
+
+
+def test_attempts_of_the_older_system_spend_the_budget() -> None:
+    of = head(message_status="ERROR", retry_attempt=RETRY.max_attempts)
+
+    assert settled(LATER, of) == Over(Status.FAILED, Reason.RETRIES_EXHAUSTED, RETRY.max_attempts + 1, "451")
+    assert settled(Throttled(), of) == Again(
+        NOW_MS + THROTTLED_WAIT_MS, Reason.PROVIDER_THROTTLED, RETRY.max_attempts, None
+    )
+
+
+def test_a_fixed_interval_of_the_message_replaces_an_exponential_wait() -> None:
+    world = plan(channel(retry=RetryPolicy(3, 1)))
+
+    settlement = settled(LATER, head(retry_interval_s=7), world=world)
+
+    assert isinstance(settlement, Again)
+    assert settlement.due_at_ms == NOW_MS + 7000
