@@ -25,7 +25,7 @@ class Fault(StrEnum):
     FACTS = "facts header that is not ours"
 
 
-class Unreadable(Exception):  # noqa: N818 - the word of the dead letter's reason
+class Unreadable(Exception):
     """Bytes that are no record of a known schema: a fault of the closed list, and the field where it is."""
 
     def __init__(self, fault: Fault, path: str = "") -> None:
@@ -46,7 +46,7 @@ class Unreadable(Exception):  # noqa: N818 - the word of the dead letter's reaso
         return self.why
 
 
-class TooLarge(Exception):  # noqa: N818 - the word of the dead letter's reason
+class TooLarge(Exception):
     """A value of more bytes than the limit; not looked into."""
 
     def __init__(self, size_bytes: int, limit_bytes: int) -> None:
@@ -58,9 +58,9 @@ class TooLarge(Exception):  # noqa: N818 - the word of the dead letter's reason
         return f"{self.size_bytes} bytes, of {self.limit_bytes} allowed"
 
 
-class RegistryUnavailable(Exception):  # noqa: N818 - a state of the registry, not of the record
+class RegistryUnavailable(Exception):
     """The registry gave no answer that decides; hold the record and ask again later."""
 
 
-class RefusedSchema(Exception):  # noqa: N818 - an answer to a schema
+class RefusedSchema(Exception):
     """A schema that no value may be read with; says why, in words of schemas."""

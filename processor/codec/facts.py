@@ -10,7 +10,8 @@ from processor.core.words import Reason
 
 FACTS_HEADER: Final = "commproc"
 
-_REASONS: Final = {each.value: each for each in Reason}
+REASONS: Final = {each.value: each for each in Reason}
+PLAIN_TYPES: Final = (str, int, int, int, int, int, int, int)
 
 
 def encode_facts(facts: Facts) -> bytes:
@@ -39,29 +40,24 @@ def decode_facts(raw: bytes | None) -> Facts:
     """Return the facts of a header; raises `Unreadable` for anything that `encode_facts` does not write."""
     try:
         values = orjson.loads(raw or b"")
-        topic, partition, offset = values.pop("origin")
-        reason = values.pop("reason", None)
-        tried = values.pop("tried", ())
-        still_open = values.pop("open", None)
-        numbers = (
-            partition,
-            offset,
-            values.pop("seen"),
-            values.pop("produced"),
-            values.pop("due"),
-            values.pop("attempt", 0),
-            values.pop("charged", 0),
-        )
-        if values or type(topic) is not str:
+        take = values.pop
+        topic, partition, offset = take("origin")
+        seen_ms, produced_at_ms, due_at_ms = take("seen"), take("produced"), take("due")
+        attempt, charged = take("attempt", 0), take("charged", 0)
+        reason = take("reason", None)
+        tried, still_open = take("tried", None), take("open", None)
+        plain = (topic, partition, offset, seen_ms, produced_at_ms, due_at_ms, attempt, charged)
+        if values or tuple(map(type, plain)) != PLAIN_TYPES or min(partition, offset, attempt, charged) < 0:
             raise Unreadable(Fault.FACTS)
-        for number in numbers:
-            if type(number) is not int:
-                raise Unreadable(Fault.FACTS)
         return Facts(
             Origin(topic, partition, offset),
-            *numbers[2:],
-            None if reason is None else _REASONS[reason],
-            _all(str, tried) if tried else (),
+            seen_ms,
+            produced_at_ms,
+            due_at_ms,
+            attempt,
+            charged,
+            None if reason is None else REASONS[reason],
+            () if tried is None else _all(str, tried),
             None if still_open is None else _all(int, still_open),
         )
     except (ValueError, TypeError, KeyError, AttributeError):  # orjson.JSONDecodeError is a ValueError

@@ -28,7 +28,7 @@ class OutboundCodec:
     def __init__(
         self, *, prefix: bytes, registry: "Registry | None" = None, message_bytes_max: int = MESSAGE_BYTES_MAX
     ) -> None:
-        self._readers = Readers(_compiled, registry)
+        self._readers = Readers(compiled, registry)
         self._bytes_max = message_bytes_max
         self._write: Write = writer(latest("OutboundMessage"), prefix)
 
@@ -61,8 +61,8 @@ class OutboundCodec:
         return self._readers.of(prefix), value or b"", len(prefix)
 
 
-def _compiled(record: Record) -> tuple[Read, Read]:
-    """Return readers of the head and of the whole."""
+def compiled(record: Record) -> tuple[Read, Read]:
+    """Return readers of the head and of the whole, for a writer's *record*; raises `RefusedSchema`."""
     ours = latest("OutboundMessage").record
     if record.name != ours.name:
         raise RefusedSchema("another record")

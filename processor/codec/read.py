@@ -12,6 +12,7 @@ measured). The tests hold these readers equal to it on what is valid.
 
 # ruff: noqa: PLR2004 - the bits of Avro's binary encoding, which a constant's name would hide
 
+import struct
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -99,6 +100,19 @@ def fixed(size_bytes: int) -> Read:
         if end > len(raw):
             raise Unreadable(Fault.TRUNCATED)
         return raw[at:end], end
+
+    return read
+
+
+def floating(layout: str) -> Read:
+    """Return a reader of a number in one of `struct`'s layouts."""
+    number = struct.Struct(layout)
+
+    def read(raw: bytes, at: int) -> tuple[float, int]:
+        end = at + number.size
+        if end > len(raw):
+            raise Unreadable(Fault.TRUNCATED)
+        return number.unpack_from(raw, at)[0], end
 
     return read
 

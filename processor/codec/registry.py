@@ -20,12 +20,13 @@ SCHEMA_NOT_FOUND: Final = 40403  # Confluent Schema Registry API reference, GET 
 INCOMPATIBLE: Final = 409  # likewise, POST /subjects/{subject}/versions
 INVALID: Final = 422
 OK: Final = 200
+SCHEMA_ID_MAX: Final = 2**31 - 1  # ids are Java ints there; Apicurio answers a bare 404 to larger ones, for ever
 ANSWER_BYTES_MAX: Final = 1_048_576
 CONTENT_TYPE: Final = "application/vnd.schemaregistry.v1+json"
 
 
 class Registry:
-    """A schema registry at *url*; each call opens a connection and waits at most *timeout_s* for each answer."""
+    """A schema registry at *url*; each call opens a connection, and no wait on it is longer than *timeout_s*."""
 
     def __init__(
         self,
@@ -53,6 +54,8 @@ class Registry:
 
         Raises `RegistryUnavailable` for every answer that does not decide, and `RefusedSchema` for other languages.
         """
+        if schema_id > SCHEMA_ID_MAX:
+            return None
         status, answer = self._call("GET", f"/schemas/ids/{schema_id}")
         if status == OK and isinstance(answer.get("schema"), str):
             if answer.get("schemaType", "AVRO") != "AVRO" or answer.get("references"):
@@ -81,14 +84,14 @@ class Registry:
         connection = self._connection()
         try:
             connection.request(method, self._path + path, body, self._headers)
-            response = connection.getresponse()
-            raw = response.read(ANSWER_BYTES_MAX + 1)
+            with connection.getresponse() as response:
+                raw = response.read(ANSWER_BYTES_MAX + 1)
         except (OSError, HTTPException) as error:
             raise RegistryUnavailable(type(error).__name__) from error
         finally:
             connection.close()
         if len(raw) > ANSWER_BYTES_MAX:
-            raise RegistryUnavailable("an answer that is too long")
+            raise RefusedSchema("longer than any schema of ours")  # whoever registered it must not hold us up
         try:
             answer = json.loads(raw)
         except (ValueError, RecursionError):

@@ -17,8 +17,8 @@ PRIMITIVES: Final[Mapping[str, Read]] = {
     "boolean": read.boolean,
     "int": read.integer,
     "long": read.long,
-    "float": read.fixed(4),  # none of our contracts has one: it is only ever skipped
-    "double": read.fixed(8),
+    "float": read.floating("<f"),
+    "double": read.floating("<d"),
     "bytes": read.octets,
     "string": read.text,
 }
