@@ -97,6 +97,13 @@ def url(value: str) -> str:
     return line(value)
 
 
+def encrypted(value: str, info: ValidationInfo, *, plain: bool, write: str) -> str:
+    """Refuse a *plain* connection in production (FAULTS S20)."""
+    if plain and (info.context or {}).get("production"):
+        raise wrong("is plain text, which production refuses", write)
+    return value
+
+
 def bootstrap(value: str) -> str:
     """Refuse what is not a list of host:port."""
     if not re.fullmatch(r"[A-Za-z0-9._\[\]:-]+:[0-9]{1,5}(,[A-Za-z0-9._\[\]:-]+:[0-9]{1,5})*", value):

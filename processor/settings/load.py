@@ -47,7 +47,7 @@ def _also_wrong(document: Document, error: ValidationError) -> list[Problem]:
     return [
         problem
         for (where, _, _), problem in zip(disagreements(rest), _disagreeing(document, rest), strict=True)
-        if _entry(where) not in wrong and not _named_one_is_wrong(rest, where, wrong)
+        if not _follows(rest, where, wrong)
     ]
 
 
@@ -66,9 +66,13 @@ def _without(tree: Mapping[str, Any], entries: Iterable[Path]) -> dict[str, Any]
     return rest
 
 
-def _named_one_is_wrong(rest: Settings, where: Path, wrong: Iterable[Path]) -> bool:
-    """Return whether a channel misses only a provider that has errors of its own."""
-    return where[0] == "channels" and ("providers", rest.channels[where[1]].provider) in wrong
+def _follows(rest: Settings, where: Path, wrong: Iterable[Path]) -> bool:
+    """Return whether *where* is at fault only because entries with errors of their own were left out."""
+    if len(where) == 1:
+        return any(entry[0] == where[0] for entry in wrong)
+    if where[0] == "channels" and ("providers", rest.channels[where[1]].provider) in wrong:
+        return True
+    return _entry(where) in wrong
 
 
 def _without_consequences(document: Document, problems: Iterable[Problem]) -> tuple[Problem, ...]:

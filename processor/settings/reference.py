@@ -8,9 +8,10 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from processor.settings.channels import ChannelSettings, HttpSettings, SmtpSettings
+from processor.settings.channels import ChannelSettings
 from processor.settings.kinds import UNITS_BYTES, UNITS_MS, Kind
 from processor.settings.problems import Path
+from processor.settings.providers import HttpSettings, SmtpSettings
 from processor.settings.references import OVERRIDES
 from processor.settings.root import Settings
 

@@ -1,14 +1,13 @@
 """The whole configuration, and what the rest of the processor is given of it."""
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated
 
 from pydantic import Field
 
 from processor.core.plan import Channel, Plan, Provider, RetryPolicy
 from processor.providers.http.config import HttpConfig
 from processor.providers.smtp.config import SmtpConfig
-from processor.settings.channels import AnyProvider, ChannelSettings, HttpSettings
+from processor.settings.channels import ChannelSettings
 from processor.settings.kinds import Name
 from processor.settings.models import (
     Environment,
@@ -21,6 +20,7 @@ from processor.settings.models import (
     TopicsSettings,
 )
 from processor.settings.problems import Path
+from processor.settings.providers import AnyProvider, HttpSettings
 from processor.settings.section import Section
 
 Finding = tuple[Path, str, str]
@@ -38,8 +38,8 @@ class Settings(Section):
     topics: TopicsSettings = Field(default_factory=TopicsSettings)
     limits: LimitsSettings = Field(default_factory=LimitsSettings)
     lanes: LanesSettings = Field(default_factory=LanesSettings)
-    channels: Annotated[Mapping[Name, ChannelSettings], Field(min_length=1)]
-    providers: Annotated[Mapping[Name, AnyProvider], Field(min_length=1)]
+    channels: Mapping[Name, ChannelSettings] = Field(default_factory=dict)
+    providers: Mapping[Name, AnyProvider] = Field(default_factory=dict)
     metrics: MetricsSettings = Field(default_factory=MetricsSettings)
     logs: LogsSettings = Field(default_factory=LogsSettings)
 
@@ -94,6 +94,9 @@ def _provider(name: str, provider: AnyProvider) -> Provider:
 
 def disagreements(settings: Settings) -> Iterator[Finding]:
     """Yield what is wrong between sections that are right in themselves."""
+    for section in ("channels", "providers"):
+        if not getattr(settings, section):
+            yield (section,), "is missing or empty", "at least one, as in the packaged default.yaml"
     for code, channel in settings.channels.items():
         where = ("channels", code, "provider")
         provider = settings.providers.get(channel.provider)
@@ -110,14 +113,8 @@ def disagreements(settings: Settings) -> Iterator[Finding]:
 
 
 def _plain_text(settings: Settings) -> Iterator[Finding]:
-    """Yield what production would send unencrypted (FAULTS S20)."""
+    """Yield what production would send to Kafka or the registry unencrypted (FAULTS S20); providers look themselves."""
     if not settings.kafka.security_protocol.endswith("SSL"):
         yield ("kafka", "security_protocol"), "is plain text, which production refuses", "SSL or SASL_SSL"
     if settings.registry.password and (settings.registry.url or "").startswith("http://"):
         yield ("registry", "url"), "would carry the password in plain text, which production refuses", "https://…"
-    for name, provider in settings.providers.items():
-        if isinstance(provider, HttpSettings):
-            if provider.url.startswith("http://"):
-                yield ("providers", name, "url"), "is plain text, which production refuses", "https://…"
-        elif provider.tls == "off":
-            yield ("providers", name, "tls"), "is plain text, which production refuses", "starttls or implicit"
