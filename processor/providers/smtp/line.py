@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 BUFFER_BYTES_MAX: Final = 4 * REPLY_BYTES_MAX  # a server that says more unasked is cut off
 
 
-class Cut(Exception):  # noqa: N818 - a fact, turned into the value Broken at the adapter's wire
+class Cut(Exception):
     """The connection ended, or an answer did not come in time."""
 
 
