@@ -44,14 +44,14 @@ def error_name(value: object) -> Value:
     return _WORD(value.__name__ if isinstance(value, type) else value)
 
 
-_WORD: Final = _matching(r"[A-Za-z0-9_][A-Za-z0-9_.:/-]{0,127}")
-"""A name of ours or of the configuration. No space and no @: a sentence, an address or a URL with a password fails."""
+_WORD: Final = _matching(r"[A-Za-z_][A-Za-z0-9_.:/-]{0,127}")
+"""A name of ours or of the configuration: no sentence (no space), address (no @), number or one-time password fits."""
 
 FIELDS: Final[Mapping[str, Rule]] = {
     # where it happened
     "stage": _WORD,
     "loop": _WORD,
-    "slot": _WORD,
+    "slot": _matching(r"[A-Za-z0-9_-]{1,64}"),
     "topic": _WORD,
     "partition": _number,
     "offset": _number,
@@ -77,7 +77,7 @@ FIELDS: Final[Mapping[str, Rule]] = {
     "reply_code": _matching(r"[1-5][0-9]{2}"),  # SMTP and HTTP; three digits, too few for a one-time password
     "signal": _WORD,
     "state": _WORD,
-    "version": _WORD,
+    "version": _matching(r"[0-9]{1,4}(\.[0-9a-z]{1,8}){1,4}"),
     "facility": _WORD,
     # how much
     "count": _number,

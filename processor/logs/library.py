@@ -8,7 +8,7 @@ from structlog.typing import FilteringBoundLogger
 
 from processor.logs.fields import error_name, place
 
-LIBRDKAFKA_FACILITY: Final = re.compile(r"[A-Z0-9_]{1,20}")
+LIBRDKAFKA_FACILITY: Final = re.compile(r"[A-Z][A-Z0-9_]{0,19}")
 """librdkafka's short names of what happened, such as FAIL or TXNERR; its client passes it as the first argument."""
 
 
