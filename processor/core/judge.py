@@ -63,6 +63,7 @@ def intervals_of(head: Head, provider: Provider, zones: Zones) -> tuple[DailyInt
     """Return the daily intervals that bind a message that `refusal` let pass: its own and its provider's."""
     if head.interval_min_ms is None or head.interval_max_ms is None:
         return () if provider.interval is None else (provider.interval,)
+    # `refusal` has seen that the zone exists; `or` is for the type checker, not an answer to an unknown zone.
     zone = UTC if head.time_zone is None else zones(head.time_zone) or UTC
     own = DailyInterval(head.interval_min_ms, head.interval_max_ms, zone)
     return (own,) if provider.interval is None else (own, provider.interval)

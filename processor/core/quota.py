@@ -82,7 +82,6 @@ def share(weights: Mapping[Lane, int], waiting: Mapping[Lane, int], free: int, *
                 given[lane] += 1
                 left[lane] -= 1
                 free -= 1
-                turn += 1
         left = {lane: count for lane, count in left.items() if count > 0}
     return given
 

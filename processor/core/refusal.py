@@ -20,7 +20,7 @@ YEAR_10000_MS: Final = 253_402_300_800_000
 _MESSAGE_STATUSES: Final = frozenset({None, "NEW", MIGRATED_ERROR})
 
 # An id is part of keys, logs and providers' paths: no separators, no control characters, no length to fill memory with.
-_MESSAGE_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+MESSAGE_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 
 
 def refusal(head: Head, plan: Plan, zones: Zones) -> End | None:
@@ -29,7 +29,7 @@ def refusal(head: Head, plan: Plan, zones: Zones) -> End | None:
 
 
 def _bad_route(head: Head, plan: Plan) -> End | None:
-    if _MESSAGE_ID.fullmatch(head.message_id) is None:
+    if MESSAGE_ID.fullmatch(head.message_id) is None:
         return _rejected(Reason.INVALID_MESSAGE_ID, "message_id")
     channel = plan.channels.get(head.channel)
     if channel is None:

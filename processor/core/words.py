@@ -13,7 +13,7 @@ class Status(StrEnum):
     SUPPRESSED = "SUPPRESSED"  # the recipient is on the suppression list
     CANCELLED = "CANCELLED"  # recalled before it was submitted
     REJECTED = "REJECTED"  # the record asks for something that cannot be done
-    UNKNOWN = "UNKNOWN"  # perhaps sent; the channel forbids a second try
+    UNKNOWN = "UNKNOWN"  # perhaps sent, and not tried again: the policy forbids it, or no try is left
     DUPLICATE = "DUPLICATE"  # the same message was asked for before
 
 

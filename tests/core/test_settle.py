@@ -129,9 +129,9 @@ def test_a_provider_may_ask_for_a_longer_wait_but_not_for_years(asked_ms: int | 
 
 @pytest.mark.parametrize(("asked_ms", "waits_ms"), [(None, THROTTLED_WAIT_MS), (0, 0), (250, 250), (2**62, DAY_MS)])
 def test_a_throttled_message_waits_as_asked_and_is_not_charged(asked_ms: int | None, waits_ms: int) -> None:
-    settlement = settled(Throttled(retry_after_ms=asked_ms), known=facts(attempt=40, charged=3))
+    settlement = settled(Throttled(retry_after_ms=asked_ms), known=facts(attempt=40, charged=9))
 
-    assert settlement == Again(NOW_MS + waits_ms, Reason.PROVIDER_THROTTLED, 3, None)
+    assert settlement == Again(NOW_MS + waits_ms, Reason.PROVIDER_THROTTLED, 9, None)
 
 
 def test_an_ambiguous_answer_follows_the_channels_policy() -> None:

@@ -151,6 +151,20 @@ def test_two_intervals_that_meet_only_in_summer_wait_for_summer() -> None:
     assert found == ms("2027-03-28T06:00+00:00")
 
 
+def test_two_intervals_that_meet_only_between_two_changes_of_clocks_are_found() -> None:
+    """Israel changes on Friday, 27 March 2026, Romania on Sunday."""
+    intervals = (
+        Daily(9 * HOUR_MS, 10 * HOUR_MS, "Asia/Jerusalem"),
+        Daily(8 * HOUR_MS, 9 * HOUR_MS, "Europe/Bucharest"),
+    )
+
+    found = next_legal_ms(
+        [daily.product() for daily in intervals], not_before_ms=ms("2026-01-01T00:00+00:00"), end_ms=None
+    )
+
+    assert found == ms("2026-03-27T06:00+00:00")
+
+
 def test_the_end_itself_is_too_late() -> None:
     morning, eight_ms = Daily(8 * HOUR_MS, 9 * HOUR_MS).product(), ms("2026-06-01T08:00+00:00")
 
