@@ -22,9 +22,8 @@ PRIMITIVES: Final[Mapping[str, Read]] = {
     "bytes": read.octets,
     "string": read.text,
 }
-PROMOTIONS: Final = frozenset(
-    {("int", "long"), ("string", "bytes"), ("bytes", "string")}
-)  # those our contracts can meet
+# Those that our contracts can meet; Avro 1.12 "Schema Resolution".
+PROMOTIONS: Final = frozenset({("int", "long"), ("string", "bytes"), ("bytes", "string")})
 
 
 @dataclass(frozen=True, slots=True)

@@ -166,7 +166,10 @@ class _Admission:
     def _union(self, branches: Sequence[object], place: _Place) -> Type:
         if not 0 < len(branches) <= BRANCHES_MAX or any(isinstance(branch, list) for branch in branches):
             raise RefusedSchema("a union without branches, with too many, or in a union")
-        return Union(tuple(self.type_of(branch, place.deeper()) for branch in branches))
+        union = Union(tuple(self.type_of(branch, place.deeper()) for branch in branches))
+        if len({_branch_name(branch) for branch in union.branches}) != len(branches):
+            raise RefusedSchema("a union with the same branch twice")
+        return union
 
     def _complex(self, schema: Mapping[str, Any], place: _Place) -> Type:
         match schema.get("type"):
@@ -221,6 +224,15 @@ class _Admission:
         if known[0] is not schema or full_name in PRIMITIVES:
             raise RefusedSchema("the same name defined twice")
         return full_name
+
+
+def _branch_name(branch: Type) -> str:
+    """Return what may occur once in a union: a name, or the kind of a type without one; Avro 1.12 "Unions"."""
+    match branch:
+        case Array() | Map() | Union():
+            return type(branch).__name__
+        case Primitive() | Fixed() | Enumeration() | Record():
+            return branch.name
 
 
 def _full_name(name: object, namespace: str) -> str:

@@ -23,7 +23,8 @@ class Readers(Generic[R]):
     """
     Compiled readers by framing bytes: of the published versions, and of what the registry knows.
 
-    *compiled* makes a reader for a writer's record, or raises `RefusedSchema`.
+    *compiled* makes a reader for a writer's record, or raises `RefusedSchema`. Framing bytes that are not known yet
+    cost a call to the registry, which blocks. Not for several threads at once.
     """
 
     def __init__(

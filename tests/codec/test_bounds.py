@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from processor.codec.assembly import open_codecs
 from processor.codec.errors import Fault, RefusedSchema, Unreadable
@@ -227,6 +229,12 @@ EMPTY = {"type": "record", "name": "Empty", "fields": []}
         ),
         pytest.param([["null", "int"]], "union", id="union in a union"),
         pytest.param([], "union", id="union of nothing"),
+        pytest.param(["int", "null", "int"], "branch twice", id="union with the same branch twice"),
+        pytest.param(
+            ["null", *({"type": "array", "items": kind} for kind in ("int", "string"))],
+            "branch twice",
+            id="union of two arrays",
+        ),
         pytest.param({"type": "fixed", "name": "F", "size": True}, "size", id="fixed without a number"),
         pytest.param({"type": "fixed", "name": "F", "size": -1}, "size", id="fixed(-1)"),
         pytest.param({"type": "enum", "name": "E", "symbols": ["a", "a"]}, "twice", id="a symbol twice"),
@@ -250,6 +258,40 @@ def test_schemas_that_cannot_be_read_within_bounds_are_refused(schema: object, w
             admit(schema)
 
     bounded(ask)
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.sampled_from(["null", "int", "string", "record", "enum", "R", "n.R"]),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3),
+        st.fixed_dictionaries(
+            {},
+            optional={
+                "type": st.sampled_from(["record", "enum", "fixed", "array", "map"]) | inner,
+                "name": st.sampled_from(["R", "n.R", "", "a b", 7]),
+                "namespace": st.sampled_from(["n", "", None, "n..m"]),
+                "fields": st.lists(inner, max_size=3) | inner,
+                "symbols": st.lists(st.sampled_from("abc"), max_size=3) | inner,
+                "size": inner,
+                "items": inner,
+                "values": inner,
+            },
+        ),
+    ),
+    max_leaves=15,
+)
+
+
+@given(JSON)
+def test_any_json_is_a_schema_or_refused(schema: object) -> None:
+    try:
+        kind = admit(schema)
+    except RefusedSchema:
+        return
+    Resolver({}).reader(kind, kind)
 
 
 def test_a_type_may_be_used_in_two_places() -> None:
