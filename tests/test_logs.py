@@ -130,6 +130,8 @@ class TestLines:
             reason=Reason.ACCEPTED,
             attempt=2,
             message_id="m:1",
+            at="comm.outbound/0@15",
+            why=Reason.IN_DOUBT,
         )
 
         (line,) = lines(stream)
@@ -142,6 +144,8 @@ class TestLines:
             "reason": "accepted",
             "attempt": 2,
             "message_id": "m:1",
+            "at": "comm.outbound/0@15",
+            "why": "in_doubt",
         }
 
     def test_an_error_is_told_by_class_and_place(self, stream: io.StringIO) -> None:

@@ -1,13 +1,13 @@
 """
 Which fields a log line may have, and what their values may look like.
 
-No value holds a space and none a control character, but for `why`, so a line cannot be forged and a terminal
-not steered (FAULTS B29); a value that does not fit its field is replaced, not escaped, for it may be content.
+A value that does not fit its field is replaced, not escaped, for it may be content; what fits holds neither line
+breaks nor control characters, so no line can be forged and no terminal steered (FAULTS B29).
 """
 
 import re
 from collections.abc import Callable, Mapping
-from enum import Enum
+from enum import Enum, StrEnum
 from pathlib import PurePath
 from traceback import extract_tb
 from types import TracebackType
@@ -35,6 +35,11 @@ def _matching(pattern: str) -> Rule:
         return value if isinstance(value, str) and allowed.fullmatch(value) else REFUSED
 
     return rule
+
+
+def _listed(value: object) -> Value:
+    """Return a phrase that is a member of an enumeration: any other text may have been built from content."""
+    return value.value if isinstance(value, StrEnum) else REFUSED
 
 
 def error_name(value: object) -> Value:
@@ -93,11 +98,14 @@ FIELDS: Final[Mapping[str, Rule]] = {
     "pid": _number,
     # what went wrong: class, place, and a Kafka error's number and flags
     "error": error_name,
-    "at": _WORD,
+    "at": _matching(
+        r"[A-Za-z_][\w.-]*(/[0-9]+@[0-9]+|(:[0-9]+)?(:\w+)?)"
+    ),  # topic/partition@offset or file:line:function
     "kafka_code": _WORD,
     "retriable": _WORD,
     "fatal": _WORD,
-    "why": _matching(r"[a-z][a-z ,'-]{0,99}"),  # a fixed sentence of ours, never built from input
+    "field": _matching(r"[A-Za-z_][A-Za-z0-9_.]{0,63}"),  # of a schema
+    "why": _listed,  # a phrase of a closed list
 }
 
 
