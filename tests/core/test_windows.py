@@ -151,16 +151,16 @@ def test_two_intervals_that_meet_only_in_summer_wait_for_summer() -> None:
     assert found == ms("2027-03-28T06:00+00:00")
 
 
-def test_two_intervals_that_meet_only_between_two_changes_of_clocks_are_found() -> None:
+@pytest.mark.parametrize("hours", [0, 12, 24, 36, 48, 60])
+def test_two_intervals_that_meet_only_between_two_changes_of_clocks_are_found(hours: int) -> None:
     """Israel changes on Friday, 27 March 2026, Romania on Sunday."""
     intervals = (
         Daily(9 * HOUR_MS, 10 * HOUR_MS, "Asia/Jerusalem"),
         Daily(8 * HOUR_MS, 9 * HOUR_MS, "Europe/Bucharest"),
     )
 
-    found = next_legal_ms(
-        [daily.product() for daily in intervals], not_before_ms=ms("2026-01-01T00:00+00:00"), end_ms=None
-    )
+    at_ms = ms("2026-01-01T00:00+00:00") + hours * HOUR_MS
+    found = next_legal_ms([daily.product() for daily in intervals], not_before_ms=at_ms, end_ms=None)
 
     assert found == ms("2026-03-27T06:00+00:00")
 
