@@ -13,6 +13,7 @@ from traceback import extract_tb
 from types import TracebackType
 from typing import Final
 
+VALUE_CHARS_MAX: Final = 200
 REFUSED: Final = "?"
 """What a line says for a value that its field may not have."""
 
@@ -32,7 +33,8 @@ def _matching(pattern: str) -> Rule:
             value = value.value
         if value is None or isinstance(value, bool | int | float):
             return value
-        return value if isinstance(value, str) and allowed.fullmatch(value) else REFUSED
+        short = isinstance(value, str) and len(value) <= VALUE_CHARS_MAX
+        return value if short and allowed.fullmatch(value) else REFUSED
 
     return rule
 

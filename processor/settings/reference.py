@@ -1,6 +1,6 @@
 """What the models say of themselves: keys, types, defaults, meanings; for errors and for docs/configuration.md."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import EnumType, StrEnum
 from typing import Any, Final, Literal, get_args, get_origin
 
@@ -48,7 +48,7 @@ def nested(annotation: Any) -> type[BaseModel] | None:
 
 def kind(field: FieldInfo) -> Kind:
     """Return type and example of *field*."""
-    return next((one for one in field.metadata if isinstance(one, Kind)), None) or _kind(field.annotation)
+    return _last_kind(field.metadata) or _kind(field.annotation)
 
 
 def example(field: FieldInfo) -> str:
@@ -106,6 +106,11 @@ def _written(value: Any, text: str) -> str:
     return f"{value // units[unit]}{unit}"
 
 
+def _last_kind(parts: Iterable[Any]) -> Kind | None:
+    """Return the outermost kind that annotates a type."""
+    return next((part for part in reversed(list(parts)) if isinstance(part, Kind)), None)
+
+
 def _kind(annotation: Any) -> Kind:
     if get_origin(annotation) is Literal:
         return Kind(", ".join(f"`{choice}`" for choice in get_args(annotation)), str(get_args(annotation)[0]))
@@ -113,17 +118,17 @@ def _kind(annotation: Any) -> Kind:
         return Kind(", ".join(f"`{choice}`" for choice in annotation), str(next(iter(annotation))))
     if annotation in PLAIN:
         return PLAIN[annotation]
-    if origin_is_mapping(annotation):
+    if _is_mapping(annotation):
         return Kind("mapping", "{}")
+    if annotated := _last_kind(get_args(annotation)):
+        return annotated
     for part in get_args(annotation):
-        if isinstance(part, Kind):
-            return part
         if part is not type(None) and (found := _kind(part)).text != "value":
             return found
     return Kind("value", "a value")
 
 
-def origin_is_mapping(annotation: Any) -> bool:
+def _is_mapping(annotation: Any) -> bool:
     """Return whether values of this type are mappings."""
     origin = get_origin(annotation)
     return isinstance(origin, type) and hasattr(origin, "keys")
@@ -132,3 +137,12 @@ def origin_is_mapping(annotation: Any) -> bool:
 def _adapter(name: str, tree: Any) -> type[BaseModel] | None:
     provider = tree.get("providers", {}).get(name) if isinstance(tree.get("providers"), dict) else None
     return ADAPTERS.get(str(provider.get("adapter"))) if isinstance(provider, dict) else None
+
+
+def filled(page: str) -> str:
+    """Return *page* (Markdown) with what stands between its marks written anew."""
+    for mark, text in (("overrides", overrides()), ("keys", table())):
+        before, _, rest = page.partition(f"<!-- {mark} -->\n")
+        _, _, after = rest.partition("<!-- end -->")
+        page = f"{before}<!-- {mark} -->\n\n{text}\n\n<!-- end -->{after}"
+    return page
