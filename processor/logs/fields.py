@@ -33,8 +33,9 @@ def _matching(pattern: str) -> Rule:
             value = value.value
         if value is None or isinstance(value, bool | int | float):
             return value
-        short = isinstance(value, str) and len(value) <= VALUE_CHARS_MAX
-        return value if short and allowed.fullmatch(value) else REFUSED
+        if not isinstance(value, str) or len(value) > VALUE_CHARS_MAX:
+            return REFUSED
+        return value if allowed.fullmatch(value) else REFUSED
 
     return rule
 
