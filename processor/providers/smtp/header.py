@@ -16,7 +16,16 @@ ENCODED_WORD_BYTES: Final = 45  # 60 characters of base64, 72 with the frame; RF
 
 PRINTABLE_LINE: Final = re.compile(rb"[ \t!-~]+")
 FIELD_START: Final = re.compile(rb"([!-9;-~]+):")  # RFC 5322 §3.6.8: printable, no colon
+PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9._ -]+")
 DOT_ATOM: Final = re.compile(r"[^.:]+(?:\.[^.:]+)*")
+
+
+class StrayHeader(ValueError):
+    """A field would be written as something else; *name* is the field's, its value is not told."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
 
 
 def unstructured(text: str) -> str:
@@ -50,16 +59,15 @@ def address_list(addresses: Iterable[str]) -> str:
 
 def file_name(text: str) -> str:
     """
-    Return the parameters that name an attachment: for every reader, and in full for modern ones.
+    Return the parameter that names an attachment: plain, or in the form of RFC 2231 §4.
 
-    Only the base name: a path would let a message choose where a careless reader saves it.
+    Only the base name: a path would let a message choose where a careless reader saves it. Only one
+    form: with two names a scanner may judge the one and a reader use the other.
     """
-    base = re.split(r"[/\\]", text)[-1].strip(". ") or "attachment"
-    plain = re.sub(r"[^A-Za-z0-9._ -]", "_", base)
-    if plain == base and len(plain) <= FOLD_CHARS:
-        return f'filename="{plain}"'
-    full = quote(base[:FOLD_CHARS], safe="")  # RFC 2231 §4
-    return f"filename=\"{plain[:FOLD_CHARS]}\";\r\n filename*=utf-8''{full}"
+    base = re.split(r"[/\\]", text)[-1].strip(". ")[:FOLD_CHARS] or "attachment"
+    if PLAIN_NAME.fullmatch(base):
+        return f'filename="{base}"'
+    return f"filename*=utf-8''{quote(base, safe='')}"
 
 
 def message_id(local: str, domain: str) -> str:
@@ -69,35 +77,33 @@ def message_id(local: str, domain: str) -> str:
     return f"<{local}@{domain}>"
 
 
-def block(fields: Sequence[tuple[str, str]]) -> bytes | None:
+def block(fields: Sequence[tuple[str, str]]) -> bytes:
     """
-    Return *fields* as header lines, or None where these would not be exactly those fields.
+    Return *fields* as header lines. Raises `StrayHeader` where these would not be exactly those fields.
 
-    The bytes are read back, because what was checked on the way in is not what is sent: encoders
+    The bytes of each are read back, because what was checked on the way in is not what is sent: encoders
     and folding lie between, and a stray line here is a Bcc somebody else chose (FAULTS trap 13).
     """
-    head = "".join(f"{name}: {value}\r\n" for name, value in fields)
-    if not head.isascii():
-        return None
-    raw = head.encode("ascii")
-    return raw if _field_names(raw) == [name for name, _ in fields] else None
+    return b"".join(_field(name, value) for name, value in fields)
 
 
-def _field_names(raw: bytes) -> list[str] | None:
-    """The names of the fields in *raw*; None where a line is too long, blank, or not printable."""
-    names: list[str] = []
-    for line in raw.split(b"\r\n")[:-1]:
-        if not PRINTABLE_LINE.fullmatch(line) or len(line) > LINE_BYTES_MAX:
-            return None
-        if line[:1] in {b" ", b"\t"}:
-            if not line.strip():
-                return None
-            continue
-        start = FIELD_START.match(line)
-        if start is None:
-            return None
-        names.append(start[1].decode("ascii"))
-    return names
+def _field(name: str, value: str) -> bytes:
+    raw = f"{name}: {value}\r\n".encode("utf-8", "surrogateescape")
+    first, *more = raw.split(b"\r\n")[:-1]
+    start = FIELD_START.match(first)
+    names_itself = start is not None and start[1].decode("ascii") == name
+    if not names_itself or not all(_is_line(line) for line in (first, *more)) or not all(map(_continues, more)):
+        raise StrayHeader(name)
+    return raw
+
+
+def _is_line(line: bytes) -> bool:
+    return len(line) <= LINE_BYTES_MAX and PRINTABLE_LINE.fullmatch(line) is not None
+
+
+def _continues(line: bytes) -> bool:
+    """Tell whether *line* belongs to the field before it; one of blanks alone would end the header for some readers."""
+    return line.startswith((b" ", b"\t")) and not line.isspace()
 
 
 def _needs_encoding(text: str) -> bool:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 from binascii import b2a_base64, b2a_qp
 from dataclasses import dataclass, field
-from email.utils import formatdate
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Final
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 ATTEMPT_HEADER: Final = "X-Comm-Attempt"
 CONTROLS: Final = bytes([*range(9), 11, 12, *range(14, 32), 127])  # everything below space but tab, CR and LF; and DEL
 LINE_END: Final = re.compile("\r\n|\r|\n")
+FIELDS: Final = {"Content-Type": "attachments", "To": "to", "Cc": "cc", "Message-ID": "message_id"}
 BASE64_LINE: Final = 76  # RFC 2045 §6.8
 
 
@@ -55,12 +57,11 @@ def build(submission: Submission, config: SmtpConfig, *, now_ms: int) -> Mail | 
     refusal = refused(message, recipient_kind="email") or _refused_mail(message)
     if refusal is not None:
         return refusal
-    part = _body(message)
-    if part is None:
-        return rejected(Reason.INVALID_CONTENT, "attachments")
-    head = header.block([*_fields(submission, config, now_ms=now_ms), *part.fields])
-    if head is None:
-        return rejected(Reason.INVALID_CONTENT, "subject")
+    try:
+        part = _body(message)
+        head = header.block([*_fields(submission, config, now_ms=now_ms), *part.fields])
+    except header.StrayHeader as stray:
+        return rejected(Reason.INVALID_CONTENT, FIELDS.get(stray.name, "subject"))
     raw = head + b"\r\n" + part.body
     if not _is_wire_safe(raw):
         return rejected(Reason.INVALID_CONTENT, "text")
@@ -68,8 +69,8 @@ def build(submission: Submission, config: SmtpConfig, *, now_ms: int) -> Mail | 
 
 
 def _refused_mail(message: Message) -> Rejected | None:
-    if any(attachment.content is None for attachment in message.attachments):
-        return rejected(Reason.INVALID_CONTENT, "attachments")  # by reference: not yet
+    if not all(_is_attachable(attachment) for attachment in message.attachments):
+        return rejected(Reason.INVALID_CONTENT, "attachments")
     if message.text is None and message.html is None and not message.attachments:
         return rejected(Reason.INVALID_CONTENT, "text")
     return None
@@ -88,7 +89,7 @@ def _fields(submission: Submission, config: SmtpConfig, *, now_ms: int) -> list[
         ("From", header.mailbox(config.from_name, config.from_address)),
         ("To", message.to),
         ("Subject", header.unstructured(visible(message.subject or ""))),
-        ("Date", formatdate(now_ms / 1000)),
+        ("Date", format_datetime(datetime.fromtimestamp(now_ms / 1000, UTC))),
         ("Message-ID", header.message_id(message.head.message_id, config.message_id_domain)),
         (ATTEMPT_HEADER, str(submission.attempt)),
         ("MIME-Version", "1.0"),
@@ -100,16 +101,13 @@ def _fields(submission: Submission, config: SmtpConfig, *, now_ms: int) -> list[
     return fields
 
 
-def _body(message: Message) -> Part | None:
-    """The MIME tree: mixed(alternative(text, html), attachment...), as far as it is needed."""
-    texts = [_text("plain", message.text)] if message.text is not None else []
-    if message.html is not None:
-        texts.append(_text("html", message.html))
-    body = texts[0] if len(texts) == 1 else _multipart("alternative", texts) if texts else None
+def _body(message: Message) -> Part:
+    """The MIME tree, as far as it is needed: mixed(alternative(text, html), attachment...)."""
+    texts = [_text(kind, text) for kind, text in (("plain", message.text), ("html", message.html)) if text is not None]
+    bodies = [_multipart("alternative", texts)] if len(texts) > 1 else texts
     if not message.attachments:
-        return body
-    parts = [part for part in (body, *map(_attachment, message.attachments)) if part is not None]
-    return _multipart("mixed", parts)
+        return bodies[0]
+    return _multipart("mixed", [*bodies, *map(_attachment, message.attachments)])
 
 
 def _text(subtype: str, text: str) -> Part:
@@ -125,11 +123,15 @@ def _text(subtype: str, text: str) -> Part:
     return _part(f"text/{subtype}; charset=utf-8", "base64", _base64(raw))
 
 
-def _attachment(attachment: Attachment) -> Part | None:
-    if attachment.content is None or attachment.content_type.lower().startswith(("multipart/", "message/")):
-        return None  # RFC 2046 §5.2.1: those types cannot be base64
+def _is_attachable(attachment: Attachment) -> bool:
+    """Not yet by reference; and RFC 2046 §5.2.1 forbids base64, our only encoding, for composite types."""
+    composite = attachment.content_type.lower().startswith(("multipart/", "message/"))
+    return attachment.content is not None and not composite
+
+
+def _attachment(attachment: Attachment) -> Part:
     disposition = ("Content-Disposition", f"attachment;\r\n {header.file_name(visible(attachment.file_name))}")
-    part = _part(attachment.content_type, "base64", _base64(attachment.content))
+    part = _part(attachment.content_type, "base64", _base64(attachment.content or b""))
     return Part((*part.fields, disposition), part.body)
 
 
@@ -138,18 +140,14 @@ def _part(content_type: str, encoding: str, body: bytes) -> Part:
     return Part(fields, body if body.endswith(b"\r\n") else body + b"\r\n")
 
 
-def _multipart(subtype: str, parts: Sequence[Part]) -> Part | None:
-    """Join *parts*; None where one's header fields are not what they should be."""
+def _multipart(subtype: str, parts: Sequence[Part]) -> Part:
+    """Join *parts*. Raises `StrayHeader`."""
     # No text can hold the hash of itself, so that none can end its own part; the same parts give the same bytes.
     digest = blake2b(b"".join(part.body for part in parts), digest_size=16, person=subtype.encode())
     boundary = f"=_{digest.hexdigest()}"
-    entities: list[bytes] = []
-    for part in parts:
-        head = header.block(part.fields)
-        if head is None:
-            return None
-        entities.append(b"--%b\r\n%b\r\n%b" % (boundary.encode(), head, part.body))
-    body = b"\r\n".join(entities) + b"\r\n--%b--\r\n" % boundary.encode()
+    frame = boundary.encode()
+    entities = [b"--%b\r\n%b\r\n%b" % (frame, header.block(part.fields), part.body) for part in parts]
+    body = b"\r\n".join(entities) + b"\r\n--%b--\r\n" % frame
     return Part((("Content-Type", f'multipart/{subtype};\r\n boundary="{boundary}"'),), body)
 
 
