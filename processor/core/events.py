@@ -61,7 +61,9 @@ class DeadLetter:
     attempts: int
     origin: Origin
     origin_timestamp_ms: int
-    value: bytes | None = field(repr=False)  # whole; a prefix where it is larger than the topic allows; None: a tombstone
+    value: bytes | None = field(
+        repr=False
+    )  # whole; a prefix where it is larger than the topic allows; None: a tombstone
     value_size_bytes: int
     value_sha256: str
     truncated: bool = False

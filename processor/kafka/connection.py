@@ -1,0 +1,73 @@
+"""How to reach Kafka, and the client settings that the design rests on."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+SESSION_TIMEOUT_MS: Final = 10_000
+TRANSACTION_TIMEOUT_MS: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """The address of a cluster and what its security asks for; *security* holds librdkafka's own keys."""
+
+    bootstrap: str
+    security: Mapping[str, str] = field(default_factory=dict, repr=False)
+    session_timeout_ms: int = SESSION_TIMEOUT_MS
+    transaction_timeout_ms: int = TRANSACTION_TIMEOUT_MS
+
+    def common(self) -> dict[str, Any]:
+        """Return what every client needs."""
+        return {
+            "bootstrap.servers": self.bootstrap,
+            "log_level": 3,
+            # A broker that restarts is back within the poll interval of a person, not of a default.
+            "reconnect.backoff.ms": 50,
+            "reconnect.backoff.max.ms": 1_000,
+            **self.security,
+        }
+
+    def consumer(self, group: str, instance: str | None = None, *, queue_kbytes: int = 16_384) -> dict[str, Any]:
+        """
+        Return the settings of a group member that reads committed records and commits by transaction.
+
+        `auto.offset.reset=error`: a partition whose offsets are gone has lost its journal, and is held.
+        The fetch settings keep an idle hop at a few milliseconds; with librdkafka's default
+        `fetch.queue.backoff.ms` of 1,000 a full queue costs a second.
+        """
+        settings = self.common() | {
+            "group.id": group,
+            "partition.assignment.strategy": "cooperative-sticky",
+            "session.timeout.ms": self.session_timeout_ms,
+            "heartbeat.interval.ms": max(500, self.session_timeout_ms // 10),
+            "isolation.level": "read_committed",
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            "auto.offset.reset": "error",
+            "enable.partition.eof": True,
+            "fetch.wait.max.ms": 20,
+            "fetch.queue.backoff.ms": 5,
+            "fetch.error.backoff.ms": 50,
+            "queued.max.messages.kbytes": queue_kbytes,
+            "topic.metadata.refresh.interval.ms": 30_000,
+        }
+        return settings if instance is None else settings | {"group.instance.id": instance}
+
+    def producer(self, transactional_id: str, on_delivery: Callable[[Any, Any], None]) -> dict[str, Any]:
+        """Return the settings of a transactional producer that reports only failed deliveries."""
+        return self.common() | {
+            "transactional.id": transactional_id,
+            "transaction.timeout.ms": self.transaction_timeout_ms,
+            "message.timeout.ms": self.transaction_timeout_ms - 1_000,
+            "acks": "all",
+            "linger.ms": 0,
+            # As Java producers choose it, so that a key finds the same partition whoever writes it.
+            "partitioner": "murmur2_random",
+            "retry.backoff.ms": 2,
+            "retry.backoff.max.ms": 50,
+            "message.max.bytes": 16_777_216,
+            "queue.buffering.max.messages": 200_000,
+            "delivery.report.only.error": True,
+            "on_delivery": on_delivery,
+        }

@@ -1,0 +1,259 @@
+"""A member of a consumer group whose partitions start exactly where the last owner's commit says."""
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
+
+from processor.kafka.connection import Connection
+
+Place = tuple[str, int]
+"""A topic and a partition of it."""
+
+_NO_OFFSET: Final = -1001
+_ASK_AGAIN_S: Final = 0.02
+_ASK_TIMEOUT_S: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What the group last committed for a partition; *fresh* where it never did and the log still starts at 0."""
+
+    offset: int
+    metadata: str
+    fresh: bool = False
+
+
+class Owner(Protocol):
+    """Who is told which partitions come and go."""
+
+    def claimed(self, place: Place, committed: Committed) -> int | None:
+        """Return the offset to start at, or None to hold the partition."""
+        ...
+
+    def journal_lost(self, place: Place) -> None:
+        """Hold a partition whose log has moved on although nothing is committed for it."""
+        ...
+
+    def revoked(self, places: Sequence[Place]) -> None:
+        """Finish what is under way; another member gets these when this returns."""
+        ...
+
+    def lost(self, places: Sequence[Place]) -> None:
+        """Commit nothing more: another member may have these already."""
+        ...
+
+    def reached_end(self, place: Place, offset: int) -> None:
+        """Take note that nothing lies before *offset* any more."""
+        ...
+
+
+class Member:
+    """
+    A consumer in a group; one thread uses it.
+
+    An assigned partition is first *pending*: its committed offset is asked for with the Admin client's
+    stable read (`Consumer.committed` would stall every other partition while a dead owner's transaction
+    is open), and it is only then assigned, at that offset.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        group: str,
+        instance: str | None,
+        topics: Sequence[str],
+        owner: Owner,
+        monotonic_s: Callable[[], float],
+        queue_kbytes: int = 16_384,
+    ) -> None:
+        """Join *group*; the partitions come with the polls."""
+        self.group = group
+        self.places: set[Place] = set()
+        self._owner = owner
+        self._monotonic_s = monotonic_s
+        self._pending: dict[Place, float] = {}  # since when
+        self._paused: set[Place] = set()
+        self._asked: Future[Any] | None = None
+        self._ask_at_s = 0.0
+        self._starts: dict[Place, Future[Any]] = {}
+        self._admin = AdminClient(connection.common())
+        self._consumer = Consumer(connection.consumer(group, instance, queue_kbytes=queue_kbytes))
+        self._consumer.subscribe(
+            list(topics), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
+        )
+
+    def poll(self, most: int, timeout_s: float) -> list[Message]:
+        """Return up to *most* records of owned partitions; waits up to *timeout_s* for the first one."""
+        if self._pending:
+            self._advance()
+            timeout_s = min(timeout_s, _ASK_AGAIN_S)
+        messages = self._consumer.consume(1, timeout_s)
+        if messages and most > 1:
+            messages += self._consumer.consume(most - 1, 0)
+        return [message for message in messages if message.error() is None or self._heard(message)]
+
+    def metadata(self) -> Any:
+        """Return the proof of membership that a transaction's offsets carry."""
+        return self._consumer.consumer_group_metadata()
+
+    def pause(self, place: Place) -> None:
+        """Fetch no more of *place*; what was fetched and not yet polled is fetched again later."""
+        if place in self.places and place not in self._paused:
+            self._consumer.pause([TopicPartition(*place)])
+            self._paused.add(place)
+
+    def resume(self, place: Place) -> None:
+        """Fetch *place* again."""
+        if place in self._paused:
+            self._consumer.resume([TopicPartition(*place)])
+            self._paused.discard(place)
+
+    def paused(self, place: Place) -> bool:
+        """Return whether *place* is paused."""
+        return place in self._paused
+
+    def claim_again(self, places: Sequence[Place]) -> None:
+        """Stop reading *places*, and start them again where the group's stable offsets say."""
+        self._consumer.incremental_unassign([TopicPartition(*place) for place in places if place in self.places])
+        now = self._monotonic_s()
+        self._asked = None  # an answer under way may be older than what made us ask again
+        for place in places:
+            if place in self.places:
+                self.places.discard(place)
+                self._paused.discard(place)
+                self._pending[place] = now
+
+    def unstable_s(self) -> float:
+        """Return for how long the oldest pending partition has waited for a stable offset."""
+        return self._monotonic_s() - min(self._pending.values()) if self._pending else 0.0
+
+    def end_offsets(self) -> dict[Place, int]:
+        """Return what the client last heard of the ends of the owned partitions, without asking."""
+        ends = {}
+        for place in self.places:
+            high = self._consumer.get_watermark_offsets(TopicPartition(*place), cached=True)[1]
+            ends[place] = high
+        return ends
+
+    def trim(self, marks: Mapping[Place, int]) -> dict[Place, Future[Any]]:
+        """Delete the records below each mark; the futures end when it is done."""
+        asked = [TopicPartition(topic, partition, mark) for (topic, partition), mark in marks.items()]
+        return {(part.topic, part.partition): future for part, future in self._admin.delete_records(asked).items()}
+
+    def close(self) -> None:
+        """Leave the group; a static member's partitions wait for it until the session time-out."""
+        self._consumer.close()
+
+    # -- partitions that come ---------------------------------------------------------------------
+
+    def _on_assign(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
+        now = self._monotonic_s()
+        self._asked = None  # an answer under way may be older than another owner's last commit
+        self._pending.update({(part.topic, part.partition): now for part in partitions})
+        # Assigned for real once the stable offset is known; nothing is fetched until then.
+        consumer.incremental_assign([])
+
+    def _advance(self) -> None:
+        """Ask for the stable offsets of the pending partitions, and start those that have one."""
+        self._start_fresh()
+        if self._asked is None:
+            if self._monotonic_s() >= self._ask_at_s:
+                self._ask()
+        elif self._asked.done():
+            asked, self._asked = self._asked, None
+            self._ask_at_s = self._monotonic_s() + _ASK_AGAIN_S
+            try:
+                answered = asked.result()
+            except KafkaException:
+                return  # the coordinator is away; asked again
+            for part in answered.topic_partitions:
+                self._answered(part)
+
+    def _ask(self) -> None:
+        wanted = [TopicPartition(*place) for place in self._pending if place not in self._starts]
+        if wanted:
+            futures = self._admin.list_consumer_group_offsets(
+                [ConsumerGroupTopicPartitions(self.group, wanted)], require_stable=True, request_timeout=_ASK_TIMEOUT_S
+            )
+            self._asked = futures[self.group]
+
+    def _answered(self, part: TopicPartition) -> None:
+        place = (part.topic, part.partition)
+        if place not in self._pending or part.error is not None:
+            return  # revoked meanwhile, or unstable: a dead owner's transaction is still open
+        if part.offset != _NO_OFFSET:
+            self._claim(place, Committed(part.offset, part.metadata or ""))
+        elif place not in self._starts:
+            request = {TopicPartition(*place): OffsetSpec.earliest()}
+            self._starts[place] = next(iter(self._admin.list_offsets(request, request_timeout=_ASK_TIMEOUT_S).values()))
+
+    def _start_fresh(self) -> None:
+        for place, future in [item for item in self._starts.items() if item[1].done()]:
+            del self._starts[place]
+            if place not in self._pending:
+                continue
+            try:
+                earliest = future.result().offset
+            except KafkaException:
+                continue  # asked again with the next stable read
+            if earliest == 0:
+                self._claim(place, Committed(0, "", fresh=True))
+            else:
+                del self._pending[place]
+                self._owner.journal_lost(place)
+
+    def _claim(self, place: Place, committed: Committed) -> None:
+        del self._pending[place]
+        offset = self._owner.claimed(place, committed)
+        if offset is not None:
+            self._consumer.incremental_assign([TopicPartition(*place, offset)])
+            self.places.add(place)
+
+    # -- partitions that go -----------------------------------------------------------------------
+
+    def _on_revoke(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
+        owned = self._owned(partitions)
+        self._owner.revoked(owned)
+        self._let_go(consumer, partitions)
+
+    def _on_lost(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
+        self._owner.lost(self._owned(partitions))
+        self._let_go(consumer, partitions)
+
+    def _owned(self, partitions: Sequence[TopicPartition]) -> list[Place]:
+        places = [(part.topic, part.partition) for part in partitions]
+        return [place for place in places if place in self.places]
+
+    def _let_go(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
+        consumer.incremental_unassign([TopicPartition(*place) for place in self._owned(partitions)])
+        for part in partitions:
+            place = (part.topic, part.partition)
+            self.places.discard(place)
+            self._paused.discard(place)
+            self._pending.pop(place, None)
+            self._starts.pop(place, None)
+
+    # -- errors -----------------------------------------------------------------------------------
+
+    def _heard(self, message: Message) -> bool:
+        """Act on what the consumer reports in place of a record; never True, for it is no record."""
+        error = message.error()
+        if error is None:
+            return True
+        topic, partition = message.topic(), message.partition()
+        if topic is None or partition is None:
+            if error.fatal():
+                raise KafkaException(error)
+            return False
+        if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
+            self._owner.reached_end((topic, partition), message.offset() or 0)
+        elif error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001
+            self._owner.journal_lost((topic, partition))
+        elif error.fatal():
+            raise KafkaException(error)
+        return False

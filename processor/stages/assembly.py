@@ -1,0 +1,207 @@
+"""Puts the loops of a process together, and runs them until they are asked to stop."""
+
+import random
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from processor.codec.assembly import Codecs
+from processor.codec.facts import encode_facts
+from processor.core.clock import Clock, Zones
+from processor.core.lanes import lanes_reached
+from processor.core.plan import Plan
+from processor.core.tiers import TIERS_S
+from processor.core.words import DelayClass, Lane
+from processor.kafka.connection import Connection
+from processor.kafka.topics import Names
+from processor.logs import logger
+from processor.metrics import Health
+from processor.providers.adapter import Adapter
+from processor.stages.clock import SystemClock
+from processor.stages.dispatch.admission import Gate
+from processor.stages.dispatch.caller import Caller, EventLoop, Line
+from processor.stages.dispatch.calls import Lease
+from processor.stages.dispatch.capacity import Rate, slots_of
+from processor.stages.dispatch.loop import DispatchLoop
+from processor.stages.dispatch.settling import Settling
+from processor.stages.forward import ForwardLoop, Seat
+from processor.stages.judging import Delay, Intake, Judging
+from processor.stages.publish import Publisher
+from processor.stages.routes import Routes
+from processor.stages.trial import Trial
+from processor.stages.zones import zones
+
+log = logger()
+
+STAGES: Final = ("intake", "delay", "dispatch")
+LINGER_S: Final = 0.008
+"""Lanes other than express gather results for this long: fewer, larger ticks."""
+
+
+class Loop(Protocol):
+    """Something that runs in a thread until it is asked to stop."""
+
+    def run(self, stopping: threading.Event) -> None:
+        """Run until *stopping* is set, then leave cleanly."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the loops of a process are made of."""
+
+    connection: Connection
+    names: Names
+    plan: Plan
+    partitions: Mapping[str, int]  # of every topic
+    open_codecs: Callable[[], Codecs]  # each loop has its own; pickles, for trials in a child process
+    slot: str
+    health: Health
+    clock: Clock = field(default_factory=SystemClock)
+    zones: Zones = zones
+    stop_grace_s: float = 25.0
+
+    def publisher(self) -> Publisher:
+        """Return what makes events."""
+        return Publisher(self.plan, self.names, self.open_codecs().events, self.clock.now_ms)
+
+    def routes(self) -> Routes:
+        """Return what moves messages on; each loop has its own, for each has its own ticks."""
+        return Routes(self.names, self.partitions, encode_facts, self.clock.now_ms)
+
+    def seat(self, loop: str, stage: str, part: str, topics: Sequence[str]) -> Seat:
+        """Return the seat of one loop."""
+        return Seat(loop, self.names.group(stage, part), self.slot, tuple(topics))
+
+    def judging(self, stage: str) -> Judging:
+        """Return what intake and delay judge with."""
+        return Judging(
+            stage,
+            plan=self.plan,
+            codec=self.open_codecs().outbound,
+            publisher=self.publisher(),
+            routes=self.routes(),
+            clock=self.clock,
+            zones=self.zones,
+        )
+
+
+def intake_loops(parts: Parts) -> list[Loop]:
+    """Return the two loops of intake: express has its own consumer, group and producer."""
+    seats = (
+        parts.seat("intake.express", "intake", "express", [parts.names.express]),
+        parts.seat("intake", "intake", "rest", [parts.names.outbound]),
+    )
+    return [
+        ForwardLoop(
+            parts.connection, seat, Intake(parts.judging("intake"), Trial(parts.open_codecs)), parts.clock, parts.health
+        )
+        for seat in seats
+    ]
+
+
+def delay_loops(parts: Parts) -> list[Loop]:
+    """Return a loop for each class of delay tiers."""
+    return [
+        ForwardLoop(
+            parts.connection,
+            parts.seat(f"delay.{each}", "delay", each, [parts.names.delay(each, seconds) for seconds in TIERS_S]),
+            Delay(parts.judging("delay"), parts.names),
+            parts.clock,
+            parts.health,
+        )
+        for each in DelayClass
+    ]
+
+
+def dispatch_loops(parts: Parts, adapters: Mapping[str, Adapter], events: EventLoop) -> list[Loop]:
+    """Return the two loops of dispatch; they share each provider's rate, and its adapter's connections."""
+    reached = {name: lanes for name, lanes in lanes_reached(parts.plan).items() if lanes}
+    now_s = parts.clock.monotonic_s()
+    rates = {name: Rate(parts.plan.providers[name], lanes, now_s) for name, lanes in reached.items()}
+    loops: list[Loop] = []
+    for express in (True, False):
+        lanes_of = {
+            name: [lane for lane in lanes if (lane is Lane.EXPRESS) is express] for name, lanes in reached.items()
+        }
+        lanes_of = {name: lanes for name, lanes in lanes_of.items() if lanes}
+        if lanes_of:
+            loops.append(_dispatch_loop(parts, adapters, events, reached, lanes_of, rates, express=express))
+    return loops
+
+
+def _dispatch_loop(
+    parts: Parts,
+    adapters: Mapping[str, Adapter],
+    events: EventLoop,
+    reached: Mapping[str, Sequence[Lane]],
+    lanes_of: Mapping[str, Sequence[Lane]],
+    rates: Mapping[str, Rate],
+    *,
+    express: bool,
+) -> DispatchLoop:
+    gates: dict[str, Gate] = {}
+    lines: dict[str, Line] = {}
+    for name in lanes_of:
+        provider = parts.plan.providers[name]
+        slots = slots_of(provider, reached[name])
+        gates[name] = Gate(name, slots.express if express else slots.rest, rates[name], express)
+        lines[name] = Line(provider, adapters[name], gates[name].slots)
+    topics = [parts.names.send(name, lane) for name, lanes in lanes_of.items() for lane in lanes]
+    totals = {
+        name: sum(parts.partitions[parts.names.send(name, lane)] for lane in lanes) for name, lanes in lanes_of.items()
+    }
+    lease = Lease(parts.clock.monotonic_s)
+    routes = parts.routes()
+    return DispatchLoop(
+        parts.connection,
+        parts.seat("dispatch.express" if express else "dispatch", "dispatch", "express" if express else "rest", topics),
+        names=parts.names,
+        gates=gates,
+        totals=totals,
+        caller=Caller(
+            events,
+            lines,
+            plan=parts.plan,
+            codec=parts.open_codecs().outbound,
+            clock=parts.clock,
+            zones=parts.zones,
+            lease=lease,
+        ),
+        settling=Settling(
+            plan=parts.plan,
+            codec=parts.open_codecs().outbound,
+            publisher=parts.publisher(),
+            routes=routes,
+            clock=parts.clock,
+            zones=parts.zones,
+            chance=random.Random(),  # noqa: S311 - jitter is no secret
+        ),
+        routes=routes,
+        lease=lease,
+        clock=parts.clock,
+        health=parts.health,
+        linger_s=0.0 if express else LINGER_S,
+        stop_grace_s=parts.stop_grace_s,
+    )
+
+
+def run_loops(loops: Sequence[Loop], stopping: threading.Event) -> None:
+    """Run each loop in a thread; when one fails all stop, and its error is raised."""
+    failures: list[BaseException] = []
+
+    def guarded(loop: Loop) -> None:
+        try:
+            loop.run(stopping)
+        except BaseException as error:  # noqa: BLE001 - raised again below, in the thread that can end the process
+            failures.append(error)
+            stopping.set()
+
+    threads = [threading.Thread(target=guarded, args=(loop,), name=type(loop).__name__) for loop in loops]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failures:
+        raise failures[0]

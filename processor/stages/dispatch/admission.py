@@ -1,0 +1,84 @@
+"""Chooses the messages that a tick admits: by slots, rate, and the weights of the lanes."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from processor.core.quota import lane_weights, share
+from processor.core.words import Lane
+from processor.kafka.member import Place
+from processor.stages.dispatch.calls import Start
+from processor.stages.dispatch.capacity import Rate
+from processor.stages.dispatch.partition import SendPartition
+
+TICK_STARTS_MAX: Final = 2_000
+_WEIGHTS: Final[Mapping[Lane, int]] = {**lane_weights, Lane.EXPRESS: 16}
+
+
+@dataclass(slots=True)
+class Gate:
+    """What holds for one provider in one dispatch loop."""
+
+    provider: str
+    slots: int
+    rate: Rate
+    express: bool
+    outstanding: int = 0  # started and not yet settled
+    settled: float = 0.0  # calls settled in a tick of late, to keep the slots busy between ticks
+    quiet_until_ms: int = 0  # it asked us to slow down
+    turn: int = 0
+    places: set[Place] = field(default_factory=set)
+
+    def note_settled(self, count: int) -> None:
+        """Take note of what a tick settled."""
+        self.outstanding -= count
+        self.settled += (count - self.settled) * 0.2
+
+    def room(self, now_ms: int) -> int:
+        """
+        Return how many more messages may be started.
+
+        Other lanes than express start about as many ahead as finish during a tick: a slot that falls
+        free between two ticks would else stay empty until the next start is committed.
+        """
+        if now_ms < self.quiet_until_ms:
+            return 0
+        ahead = 0 if self.express else min(self.slots, round(self.settled * 1.5))
+        return min(TICK_STARTS_MAX, self.slots + ahead - self.outstanding)
+
+
+def chosen(gate: Gate, partitions: Mapping[Place, SendPartition], *, now_ms: int, now_s: float) -> list[Start]:
+    """Take from the partitions of *gate* what it admits now; higher lanes first by their weights."""
+    room = gate.room(now_ms)
+    if room <= 0:
+        return []
+    waiting = _waiting(gate.places, partitions)
+    want = min(room, sum(waiting.values()))
+    granted = gate.rate.take(want, express=gate.express, now_s=now_s) if want else 0
+    if not granted:
+        return []
+    shares = share(_WEIGHTS, waiting, granted, turn=gate.turn)
+    gate.turn += granted
+    return [start for lane, count in shares.items() if count for start in _from_lane(gate, partitions, lane, count)]
+
+
+def _waiting(places: Iterable[Place], partitions: Mapping[Place, SendPartition]) -> dict[Lane, int]:
+    waiting: dict[Lane, int] = {}
+    for place in places:
+        part = partitions[place]
+        if count := part.open_for():
+            waiting[part.lane] = waiting.get(part.lane, 0) + count
+    return waiting
+
+
+def _from_lane(gate: Gate, partitions: Mapping[Place, SendPartition], lane: Lane, count: int) -> list[Start]:
+    """Take *count* messages of a lane, evenly from its partitions."""
+    parts = [part for place in gate.places if (part := partitions[place]).lane is lane and part.open_for()]
+    starts: list[Start] = []
+    while parts and len(starts) < count:
+        each = max(1, (count - len(starts)) // len(parts))
+        for part in parts:
+            fair = min(each, len(part.waiting), count - len(starts))
+            starts.extend(part.take() for _ in range(fair))
+        parts = [part for part in parts if part.waiting]
+    return starts

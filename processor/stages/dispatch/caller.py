@@ -1,0 +1,262 @@
+"""The thread that calls providers: an event loop, with a queue and slots for each provider of a dispatch loop."""
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any, Final
+
+import uvloop
+
+from processor.codec.errors import RegistryUnavailable, TooLarge, Unreadable
+from processor.codec.outbound import OutboundCodec
+from processor.core.clock import Clock, Zones
+from processor.core.judge import judge
+from processor.core.message import Head, Message
+from processor.core.outcome import Outcome, Unknown
+from processor.core.plan import Plan, Provider
+from processor.core.verdict import Dispatch, Wait
+from processor.core.words import Lane, Reason
+from processor.kafka.member import Place
+from processor.providers.adapter import Adapter, Submission
+from processor.stages.boundary import Boundary, TooManyErrors
+from processor.stages.dispatch.calls import Answered, Lease, Refused, Result, Start, Withdrawn
+from processor.stages.judging import at
+
+_LEASE_AGAIN_S: Final = 0.01
+_NEARLY_DUE_MS: Final = 100  # a verdict this little ahead is waited out here
+_REGISTRY_AGAIN_S: Final = 0.5
+
+
+class EventLoop:
+    """An event loop in a thread of its own; all dispatch loops of a process share it."""
+
+    def __init__(self) -> None:
+        """Start the thread."""
+        self.loop = uvloop.new_event_loop()
+        self._thread = threading.Thread(target=self.loop.run_forever, name="calls", daemon=True)
+        self._thread.start()
+
+    def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        """Run *coroutine* to its end from another thread."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result()
+
+    def soon(self, call: Callable[..., object], *args: object) -> None:
+        """Call something in the event loop."""
+        self.loop.call_soon_threadsafe(call, *args)
+
+    def close(self) -> None:
+        """End the thread."""
+        self.soon(self.loop.stop)
+        self._thread.join()
+        self.loop.close()
+
+
+class Line:
+    """The queue of one provider, and its slots; used in the event loop's thread only."""
+
+    def __init__(self, provider: Provider, adapter: Adapter, slots: int) -> None:
+        """Begin empty."""
+        self.provider = provider
+        self.adapter = adapter
+        self.slots = slots
+        self.queue: deque[Start] = deque()
+        self.in_flight = 0
+        self.asleep = False  # a wake-up is scheduled
+
+
+class Caller:
+    """
+    Begins the calls of one dispatch loop, as slots come free, and hands back their results.
+
+    The last judgement is made here, right before the call; so is the last look at the lease.
+    """
+
+    def __init__(
+        self,
+        event_loop: EventLoop,
+        lines: Mapping[str, Line],
+        *,
+        plan: Plan,
+        codec: OutboundCodec,
+        clock: Clock,
+        zones: Zones,
+        lease: Lease,
+    ) -> None:
+        """Call the providers of *lines*."""
+        self.results: deque[Result] = deque()
+        self.arrived = threading.Event()
+        self.failed: BaseException | None = None
+        self._events = event_loop
+        self._lines = lines
+        self._plan = plan
+        self._codec = codec
+        self._clock = clock
+        self._zones = zones
+        self._lease = lease
+        self._boundary = Boundary("dispatch", clock)
+        self._leaving: set[Place] | None = set()  # None: every place
+        self._later: dict[tuple[Place, int], Start] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # -- from the tick loop's thread ----------------------------------------------------------------
+
+    def submit(self, starts: Sequence[Start]) -> None:
+        """Call these, in order, as slots come free; their starts are committed."""
+        self._events.soon(self._submitted, starts)
+
+    def withdraw(self, places: Iterable[Place] | None) -> None:
+        """Begin no more calls of *places* (None: of any); what has not begun comes back as withdrawn."""
+        self._events.soon(self._withdrawn, None if places is None else set(places))
+
+    def admit(self, places: Iterable[Place]) -> None:
+        """Begin calls of *places* again: they have come back."""
+        self._events.soon(lambda: None if self._leaving is None else self._leaving.difference_update(places))
+
+    def cancel(self) -> None:
+        """Give up the calls under way; each is Unknown."""
+        self._events.soon(lambda: [task.cancel() for task in self._tasks])
+
+    # -- in the event loop's thread -----------------------------------------------------------------
+
+    def _submitted(self, starts: Sequence[Start]) -> None:
+        now_ms = self._clock.now_ms()
+        for start in starts:
+            if start.facts.due_at_ms > now_ms:
+                self._wait_out(start, start.facts.due_at_ms - now_ms)
+            else:
+                self._lines[start.provider].queue.append(start)
+        for name in {start.provider for start in starts}:
+            self._pump(self._lines[name])
+
+    def _wait_out(self, start: Start, wait_ms: int) -> None:
+        self._later[start.record.place, start.record.offset] = start
+        self._events.loop.call_later((wait_ms + 0.5) / 1_000, self._is_due, start)
+
+    def _is_due(self, start: Start) -> None:
+        if self._later.pop((start.record.place, start.record.offset), None) is not None:
+            self._lines[start.provider].queue.append(start)
+            self._pump(self._lines[start.provider])
+
+    def _withdrawn(self, places: set[Place] | None) -> None:
+        self._leaving = None if places is None or self._leaving is None else self._leaving | places
+        for line in self._lines.values():
+            kept: deque[Start] = deque()
+            for start in line.queue:
+                self._back(start) if self._leaves(start) else kept.append(start)
+            line.queue = kept
+        for key, start in [item for item in self._later.items() if self._leaves(item[1])]:
+            del self._later[key]
+            self._back(start)
+
+    def _leaves(self, start: Start) -> bool:
+        return self._leaving is None or start.record.place in self._leaving
+
+    def _back(self, start: Start) -> None:
+        self._hand_in(Withdrawn(start, None, None))
+
+    def _hand_in(self, result: Result) -> None:
+        self.results.append(result)
+        self.arrived.set()
+
+    def _pump(self, line: Line) -> None:
+        """Begin calls while there are slots and messages."""
+        while line.queue and line.in_flight < line.slots and not line.asleep:
+            if not self._lease.holds():
+                self._sleep(line, _LEASE_AGAIN_S)
+                return
+            batch: list[tuple[Start, Message]] = []
+            self._fill(line, batch)
+            if batch:
+                line.in_flight += len(batch)
+                task = self._events.loop.create_task(self._call(line, batch))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+
+    def _sleep(self, line: Line, seconds: float) -> None:
+        line.asleep = True
+        self._events.loop.call_later(seconds, self._wake, line)
+
+    def _wake(self, line: Line) -> None:
+        line.asleep = False
+        self._pump(line)
+
+    def _fill(self, line: Line, batch: list[tuple[Start, Message]]) -> None:
+        most = min(line.provider.bulk_size, line.slots - line.in_flight)
+        while line.queue and len(batch) < most:
+            start = line.queue[0]
+            if start.lane is Lane.EXPRESS:
+                most = 1  # express never waits for company
+            try:
+                message = self._boundary.run(
+                    partial(self._judged, start), partial(self._defect, start), at=at(start.record)
+                )
+            except RegistryUnavailable:
+                self._sleep(line, _REGISTRY_AGAIN_S)
+                return
+            except TooManyErrors as error:
+                self.failed = error
+                return
+            line.queue.popleft()
+            if message is not None:
+                batch.append((start, message))
+
+    def _judged(self, start: Start) -> Message | None:
+        """Return the message if it may go at this instant; else hand in why not."""
+        if self._leaves(start):
+            self._back(start)
+            return None
+        try:
+            message = self._codec.decode_message(start.record.value)
+            verdict = judge(message.head, start.facts, self._plan, now_ms=self._clock.now_ms(), zones=self._zones)
+        except (Unreadable, TooLarge) as error:
+            known = error if isinstance(error, Unreadable) else None
+            self._hand_in(Refused(start, self._head(start), Reason.UNREADABLE if known else Reason.TOO_LARGE, known))
+            return None
+        if isinstance(verdict, Dispatch):
+            return message
+        if isinstance(verdict, Wait) and verdict.until_ms - self._clock.now_ms() < _NEARLY_DUE_MS:
+            self._wait_out(start, verdict.until_ms - self._clock.now_ms())
+            return None
+        self._hand_in(Withdrawn(start, message.head, verdict))
+        return None
+
+    def _defect(self, start: Start) -> None:
+        self._hand_in(Refused(start, None, Reason.INTERNAL, None))
+
+    def _head(self, start: Start) -> Head | None:
+        try:
+            return self._codec.decode_head(start.record.value)
+        except (Unreadable, TooLarge):
+            return None
+
+    async def _call(self, line: Line, batch: list[tuple[Start, Message]]) -> None:
+        called_at_ms, began_s = self._clock.now_ms(), self._clock.monotonic_s()
+        outcomes = await self._outcomes(line, batch)
+        took_s = self._clock.monotonic_s() - began_s
+        for (start, message), outcome in zip(batch, outcomes, strict=True):
+            self.results.append(Answered(start, message.head, outcome, called_at_ms, took_s))
+        self.arrived.set()
+        line.in_flight -= len(batch)
+        self._pump(line)
+
+    async def _outcomes(self, line: Line, batch: list[tuple[Start, Message]]) -> Sequence[Outcome]:
+        submissions = [Submission(message, start.facts.attempt + 1) for start, message in batch]
+        missing = [Unknown(Reason.ANSWER_MISSING)] * len(batch)
+        try:
+            async with asyncio.timeout(line.provider.call_timeout_ms / 1_000):
+                outcomes = await line.adapter.send(submissions)
+        except (TimeoutError, asyncio.CancelledError):
+            return missing
+        except Exception as bug:  # noqa: BLE001 - the boundary, once a provider may have been called
+            self._note(bug, batch[0][0])
+            return [Unknown(Reason.INTERNAL)] * len(batch)
+        # An item that the answer does not mention is unknown.
+        return [*outcomes, *missing][: len(batch)]
+
+    def _note(self, bug: Exception, start: Start) -> None:
+        try:
+            self._boundary.caught(bug, at=at(start.record))
+        except TooManyErrors as error:
+            self.failed = error

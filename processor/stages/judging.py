@@ -1,0 +1,218 @@
+"""Intake and delay: judge a message, and move it on or end it."""
+
+from collections.abc import Sequence
+from typing import assert_never
+
+from processor.codec.errors import RegistryUnavailable, TooLarge, Unreadable
+from processor.codec.facts import FACTS_HEADER, decode_facts
+from processor.codec.outbound import OutboundCodec
+from processor.core.clock import Clock, Zones
+from processor.core.judge import judge
+from processor.core.lanes import claims_more
+from processor.core.message import Facts, Head, Origin
+from processor.core.plan import Plan
+from processor.core.retry import inherit
+from processor.core.verdict import Dispatch, End, Verdict, Wait
+from processor.core.words import Reason
+from processor.kafka.topics import Names
+from processor.kafka.transactions import Output
+from processor.logs import logger
+from processor.metrics import (
+    DISPATCH_VERDICT,
+    NO_REASON,
+    PRIORITY_CLAIMS_IGNORED,
+    RECORDS_READ,
+    VERDICTS,
+    WAIT_VERDICT,
+)
+from processor.stages.boundary import Boundary
+from processor.stages.publish import Ended, Publisher, due, first_facts
+from processor.stages.record import Record
+from processor.stages.routes import Routes
+from processor.stages.trial import Trial
+
+log = logger()
+
+
+class Judging:
+    """What intake and delay share: a head and facts become a verdict, a verdict becomes outputs."""
+
+    def __init__(
+        self,
+        stage: str,
+        *,
+        plan: Plan,
+        codec: OutboundCodec,
+        publisher: Publisher,
+        routes: Routes,
+        clock: Clock,
+        zones: Zones,
+    ) -> None:
+        """Judge by *plan*."""
+        self.stage = stage
+        self.plan = plan
+        self.codec = codec
+        self.publisher = publisher
+        self.routes = routes
+        self.clock = clock
+        self.zones = zones
+        self.boundary = Boundary(stage, clock)
+
+    def outputs(self, record: Record, head: Head, facts: Facts) -> list[Output]:
+        """Return what the verdict of this instant asks for."""
+        verdict = judge(head, facts, self.plan, now_ms=self.clock.now_ms(), zones=self.zones)
+        self._count(verdict)
+        match verdict:
+            case Dispatch():
+                return [self._onward(record, head, facts, verdict)]
+            case Wait():
+                return [self._onward(record, head, due(facts, verdict.until_ms), verdict)]
+            case End():
+                ended = Ended(verdict.status, verdict.reason, facts.attempt, field_name=verdict.field_name)
+                return self.publisher.ended(head, facts, record.value, ended)
+            case _:
+                assert_never(verdict)
+
+    def unreadable(self, record: Record, facts: Facts, error: Unreadable) -> list[Output]:
+        """Return the dead letter of a record that nobody can read."""
+        log.warning("record.unreadable", stage=self.stage, at=at(record), why=error.why)
+        return [self.publisher.dead_letter(facts, record.value, Reason.UNREADABLE, field_name=error.path or None)]
+
+    def internal(self, record: Record, facts: Facts) -> list[Output]:
+        """Return the dead letter of a record at which we have a defect."""
+        return [self.publisher.dead_letter(facts, record.value, Reason.INTERNAL)]
+
+    def count_read(self, records: Sequence[Record]) -> None:
+        """Count what was taken from one partition."""
+        if records:
+            RECORDS_READ.labels(self.stage, records[0].place[0]).inc(len(records))
+
+    def _onward(self, record: Record, head: Head, facts: Facts, verdict: Dispatch | Wait) -> Output:
+        return self.routes.onward(record.value, head.message_id.encode(), facts, verdict.provider, verdict.lane)
+
+    def _count(self, verdict: Verdict) -> None:
+        match verdict:
+            case Dispatch():
+                labels = (DISPATCH_VERDICT, NO_REASON)
+            case Wait():
+                labels = (WAIT_VERDICT, str(verdict.reason))
+            case End():
+                labels = (verdict.status.lower(), str(verdict.reason))
+            case _:
+                assert_never(verdict)
+        VERDICTS.labels(self.stage, *labels).inc()
+
+
+class Intake:
+    """Judges what producers ask for; our own headers do not count there, whoever wrote them."""
+
+    header: str | None = None
+
+    def __init__(self, judging: Judging, trial: Trial) -> None:
+        """Try the records of a partition on which a process died in *trial* first."""
+        self._judging = judging
+        self._trial = trial
+
+    def wait_ms(self, topic: str) -> int | None:
+        """Judge at once."""
+        return None
+
+    def decide(self, records: Sequence[Record], *, suspect: bool) -> list[list[Output]]:
+        """Return the outputs of each record, in order; fewer while the registry is away."""
+        judging = self._judging
+        judging.count_read(records)
+        judging.routes.next_tick()
+        deadly = self._trial.deadly([record.value for record in records]) if suspect else frozenset()
+        decided: list[list[Output]] = []
+        for index, record in enumerate(records):
+            if index in deadly:
+                decided.append(self._quarantined(record))
+                continue
+            try:
+                decided.append(self._one(record))
+            except RegistryUnavailable:
+                log.warning("registry.unavailable", stage=judging.stage)
+                break
+        return decided
+
+    def _one(self, record: Record) -> list[Output]:
+        facts = self._facts(record)
+        judging = self._judging
+
+        def step() -> list[Output]:
+            try:
+                head = judging.codec.decode_head(record.value)
+            except Unreadable as error:
+                return judging.unreadable(record, facts, error)
+            except TooLarge:
+                return [judging.publisher.dead_letter(facts, record.value, Reason.TOO_LARGE)]
+            self._note_claim(head)
+            return judging.outputs(record, head, inherit(head, facts))
+
+        return judging.boundary.run(step, lambda: judging.internal(record, facts), at=at(record))
+
+    def _quarantined(self, record: Record) -> list[Output]:
+        log.error("record.quarantined", stage=self._judging.stage, at=at(record))
+        return [self._judging.publisher.dead_letter(self._facts(record), record.value, Reason.QUARANTINED)]
+
+    def _facts(self, record: Record) -> Facts:
+        origin = Origin(record.place[0], record.place[1], record.offset)
+        return first_facts(origin, produced_at_ms=record.timestamp_ms, now_ms=self._judging.clock.now_ms())
+
+    def _note_claim(self, head: Head) -> None:
+        channel = self._judging.plan.channels.get(head.channel)
+        if channel is not None and claims_more(head.priority, channel, self._judging.plan.lanes):
+            PRIORITY_CLAIMS_IGNORED.labels(channel.code).inc()
+
+
+class Delay:
+    """Judges again what comes out of a delay tier."""
+
+    header: str | None = FACTS_HEADER
+
+    def __init__(self, judging: Judging, names: Names) -> None:
+        """Read the tiers of *names*."""
+        self._judging = judging
+        self._names = names
+
+    def wait_ms(self, topic: str) -> int | None:
+        """Return the constant wait of a tier."""
+        return self._names.delay_wait_ms(topic)
+
+    def decide(self, records: Sequence[Record], *, suspect: bool) -> list[list[Output]]:
+        """Return the outputs of each record, in order; fewer while the registry is away."""
+        self._judging.count_read(records)
+        self._judging.routes.next_tick()
+        decided: list[list[Output]] = []
+        for record in records:
+            try:
+                decided.append(self._one(record))
+            except RegistryUnavailable:
+                log.warning("registry.unavailable", stage=self._judging.stage)
+                break
+        return decided
+
+    def _one(self, record: Record) -> list[Output]:
+        judging = self._judging
+        here = first_facts(
+            Origin(record.place[0], record.place[1], record.offset),
+            produced_at_ms=record.timestamp_ms,
+            now_ms=judging.clock.now_ms(),
+        )
+
+        def step() -> list[Output]:
+            try:
+                facts = decode_facts(record.header)
+                head = judging.codec.decode_head(record.value)
+            except Unreadable as error:
+                return judging.unreadable(record, here, error)
+            except TooLarge:
+                return [judging.publisher.dead_letter(here, record.value, Reason.TOO_LARGE)]
+            return judging.outputs(record, head, facts)
+
+        return judging.boundary.run(step, lambda: judging.internal(record, here), at=at(record))
+
+
+def at(record: Record) -> str:
+    """Return the place of a record for a log line."""
+    return f"{record.place[0]}/{record.place[1]}@{record.offset}"

@@ -1,0 +1,164 @@
+"""Turns what was decided of a message into records for the event topics and the dead-letter topic."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from hashlib import blake2b, sha256
+from typing import Final, Protocol
+
+from processor.core.events import DeadLetter, DeliveryEvent, RetryEvent, event_id
+from processor.core.lanes import lane_of
+from processor.core.message import Facts, Head, Origin
+from processor.core.plan import Plan
+from processor.core.refusal import MESSAGE_ID
+from processor.core.verdict import Again
+from processor.core.words import DEAD_LETTERED, Lane, Reason, Status
+from processor.kafka.topics import OVERHEAD_BYTES, Names
+from processor.kafka.transactions import Output
+
+_PREFIX_BYTES: Final = 1_024
+_UNCONFIGURED: Final = "unconfigured"
+
+
+class Encoding(Protocol):
+    """How events become bytes; the codec's, in the configured framing."""
+
+    def encode_delivery(self, event: DeliveryEvent) -> bytes:
+        """Return the record of a delivery event."""
+        ...
+
+    def encode_retry(self, event: RetryEvent) -> bytes:
+        """Return the record of a retry event."""
+        ...
+
+    def encode_dead_letter(self, event: DeadLetter) -> bytes:
+        """Return the record of a dead letter."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A terminal result of a message, with or without a provider call."""
+
+    status: Status
+    reason: Reason
+    attempts: int  # provider calls made in all
+    provider: str | None = None
+    code: str | None = None
+    provider_message_id: str | None = None
+    field_name: str | None = None
+    in_doubt: bool = False
+
+
+class Publisher:
+    """Makes the outputs of every result; the same fact always gets the same event id."""
+
+    def __init__(self, plan: Plan, names: Names, encoding: Encoding, now_ms: Callable[[], int]) -> None:
+        """Publish to the topics of *names*, at the instants of *now_ms*."""
+        self._plan = plan
+        self._names = names
+        self._encoding = encoding
+        self._now_ms = now_ms
+        self._dead_letter_max = plan.message_bytes_max + OVERHEAD_BYTES
+
+    def ended(self, head: Head, facts: Facts, value: bytes | None, ended: Ended) -> list[Output]:
+        """Return the terminal delivery event of a message, and its dead letter where the status asks for one."""
+        origin = facts.origin
+        known = public_id(head.message_id)
+        event = DeliveryEvent(
+            event_id=event_id("ended", known, origin.topic, origin.partition, origin.offset),
+            message_id=known,
+            external_id=head.external_id,
+            attempt=ended.attempts,
+            occurred_at_ms=self._now_ms(),
+            channel=self._channel(head),
+            provider=ended.provider,
+            campaign_id=head.campaign_id,
+            lane=self.lane(head),
+            status=ended.status,
+            terminal=True,
+            reason=ended.reason,
+            provider_code=ended.code,
+            provider_message_id=ended.provider_message_id,
+            field_name=ended.field_name,
+            in_doubt=ended.in_doubt,
+        )
+        outputs = [Output(self._names.delivery, self._encoding.encode_delivery(event), known.encode())]
+        if ended.status in DEAD_LETTERED:
+            outputs.append(self.dead_letter(facts, value, ended.reason, known, ended.attempts, ended.field_name))
+        return outputs
+
+    def again(self, head: Head, facts: Facts, settled: Again, *, provider: str, lane: Lane, in_doubt: bool) -> Output:
+        """Return the retry event of the attempt that follows *facts*."""
+        attempt = facts.attempt + 1
+        origin = facts.origin
+        event = RetryEvent(
+            event_id=event_id("retry", head.message_id, origin.topic, origin.partition, origin.offset, attempt),
+            message_id=head.message_id,
+            external_id=head.external_id,
+            attempt=attempt,
+            charged=settled.charged,
+            occurred_at_ms=self._now_ms(),
+            channel=head.channel,
+            provider=provider,
+            campaign_id=head.campaign_id,
+            lane=lane,
+            reason=settled.reason,
+            next_attempt_at_ms=settled.due_at_ms,
+            provider_code=settled.code,
+            in_doubt=in_doubt,
+        )
+        return Output(self._names.retry, self._encoding.encode_retry(event), head.message_id.encode())
+
+    def dead_letter(
+        self,
+        facts: Facts,
+        value: bytes | None,
+        reason: Reason,
+        message_id: str | None = None,
+        attempts: int = 0,
+        field_name: str | None = None,
+    ) -> Output:
+        """Return the dead letter of a record: whole, or a pointer with hash and prefix where it is too large."""
+        origin = facts.origin
+        truncated = value is not None and len(value) > self._dead_letter_max
+        letter = DeadLetter(
+            event_id=event_id("dead", origin.topic, origin.partition, origin.offset),
+            message_id=message_id,
+            occurred_at_ms=self._now_ms(),
+            reason=reason,
+            field_name=field_name,
+            attempts=attempts,
+            origin=origin,
+            origin_timestamp_ms=facts.produced_at_ms,
+            value=value[:_PREFIX_BYTES] if truncated and value else value,
+            value_size_bytes=len(value or b""),
+            value_sha256=sha256(value or b"").hexdigest(),
+            truncated=truncated,
+        )
+        key = None if message_id is None else message_id.encode()
+        return Output(self._names.dead_letter, self._encoding.encode_dead_letter(letter), key)
+
+    def lane(self, head: Head) -> Lane | None:
+        """Return the lane of a message, where its channel is configured."""
+        channel = self._plan.channels.get(head.channel)
+        return None if channel is None else lane_of(head.priority, channel, self._plan.lanes)
+
+    def _channel(self, head: Head) -> str:
+        return head.channel if head.channel in self._plan.channels else _UNCONFIGURED
+
+
+def public_id(message_id: str) -> str:
+    """Return *message_id*, or a hash of one that may be a path, a header line or ten kilobytes: those go nowhere."""
+    if MESSAGE_ID.fullmatch(message_id):
+        return message_id
+    return "invalid-" + blake2b(message_id.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+def first_facts(origin: Origin, *, produced_at_ms: int, now_ms: int) -> Facts:
+    """Return the facts of a record that was just read from an inbound topic."""
+    return Facts(origin, first_seen_ms=now_ms, produced_at_ms=produced_at_ms, due_at_ms=now_ms)
+
+
+def due(facts: Facts, due_at_ms: int) -> Facts:
+    """Return *facts* with another due instant."""
+    return facts if facts.due_at_ms == due_at_ms else replace(facts, due_at_ms=due_at_ms)
