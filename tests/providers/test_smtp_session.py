@@ -1,0 +1,320 @@
+"""Servers that misbehave: whatever they say, an outcome that is certain where it can be."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import ipaddress
+import ssl
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from processor.core.outcome import Accepted, Deferred, Rejected, Stage, Throttled, Unknown
+from processor.core.words import Reason
+from processor.sandbox.ledger import read_ledger
+from tests.providers.twins import PASSWORD, listening, opened, sandbox_at, smtp_config, submission
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from pathlib import Path
+
+    from processor.core.outcome import Outcome
+
+POLITE = {b"EHLO": b"250 rogue\r\n", b"MAIL": b"250 ok\r\n", b"RCPT": b"250 ok\r\n", b"DATA": b"354 go\r\n"}
+
+
+def says(
+    seen: list[bytes],
+    *,
+    greeting: bytes = b"220 rogue\r\n",
+    dot: bytes = b"250 ok\r\n",
+    hangs_up_on_second: bytes = b"-",
+    **replies: bytes,
+) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]]:
+    """A server that answers each verb with the same bytes; with none, it hangs up."""
+    answers = POLITE | {verb.encode(): reply for verb, reply in replies.items()}
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(greeting)
+        while line := await reader.readline():
+            seen.append(line)
+            if sum(earlier.startswith(hangs_up_on_second) for earlier in seen) == 2:
+                return
+            verb = line[:4].strip().upper()
+            reply = answers.get(verb, b"250 ok\r\n")
+            writer.write(reply)
+            if not reply:
+                return
+            if verb == b"DATA" and reply.startswith(b"354"):
+                seen.append(await reader.readuntil(b"\r\n.\r\n"))
+                writer.write(dot)
+                if not dot:
+                    return
+
+    return serve
+
+
+async def outcome_from(serve: Any, **settings: Any) -> Outcome:
+    async with listening(serve) as port, opened(smtp_config(port, **settings)) as adapter:
+        (outcome,) = await adapter.send([submission("ann@example.org")])
+        return outcome
+
+
+async def test_a_polite_server_is_spoken_to_command_by_command() -> None:
+    seen: list[bytes] = []
+
+    assert await outcome_from(says(seen)) == Accepted(code="250")
+    assert [line[:9] for line in seen[:4]] == [b"EHLO loca", b"MAIL FROM", b"RCPT TO:<", b"DATA\r\n"]
+
+
+@pytest.mark.parametrize("verb", ["EHLO", "MAIL", "RCPT", "DATA"])
+async def test_hanging_up_at_any_command_is_certainly_not_sent(verb: str) -> None:
+    seen: list[bytes] = []
+
+    outcome = await outcome_from(says(seen, **{verb: b""}))
+
+    assert isinstance(outcome, Deferred)
+    assert outcome.stage is (Stage.GREETING if verb == "EHLO" else Stage.PREPARE)
+    assert not any(line.startswith(b"From:") for line in seen)
+
+
+async def test_hanging_up_at_the_dot_is_unknown() -> None:
+    assert await outcome_from(says([], dot=b"")) == Unknown(Reason.ANSWER_MISSING)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        b"600 what\r\n",
+        b"25O ok\r\n",
+        b"250 ok\r\n",
+        b"\r\n",
+        b"\x1b[31m\r\n",
+        b"250-a\r\n354 b\r\n",
+        b"x" * 100_000,
+        b"399 x\r\n",
+    ],
+)
+async def test_an_unlisted_answer_before_the_dot_is_temporary(reply: bytes) -> None:
+    seen: list[bytes] = []
+
+    outcome = await outcome_from(says(seen, DATA=reply))
+
+    assert isinstance(outcome, Deferred)
+    assert outcome.reason is Reason.ANSWER_UNLISTED
+    assert not any(b"canary" in line for line in seen)
+
+
+@pytest.mark.parametrize("reply", [b"600 what\r\n", b"25O ok\r\n", b"354 again\r\n", b"251 ok\r\n", b"x" * 100_000])
+async def test_an_unlisted_answer_to_the_dot_is_unknown(reply: bytes) -> None:
+    outcome = await outcome_from(says([], dot=reply))
+
+    assert isinstance(outcome, Unknown)
+    assert outcome.reason is Reason.ANSWER_UNLISTED
+
+
+async def test_an_answer_that_comes_before_the_dot_is_none() -> None:
+    outcome = await outcome_from(says([], DATA=b"354 go\r\n250 already\r\n"))
+
+    assert outcome == Deferred(Reason.CONNECTION_BROKEN, stage=Stage.PREPARE)
+
+
+async def test_an_endless_reply_is_cut() -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 rogue\r\n")
+        await reader.readline()
+        while True:
+            writer.write(b"250-more\r\n" * 1_000)
+            await writer.drain()
+
+    outcome = await outcome_from(serve)
+
+    assert isinstance(outcome, Deferred)
+
+
+async def test_words_of_the_server_are_not_kept() -> None:
+    outcome = await outcome_from(says([], dot=b"550 5.1.1 ann@example.org \x1b[31m unknown here\r\n"))
+
+    assert outcome == Rejected(Reason.PROVIDER_REJECTED, "550 5.1.1")
+
+
+@pytest.mark.parametrize(
+    ("reply", "expected"),
+    [
+        (b"421 4.7.0 slow down\r\n", Throttled(code="421 4.7.0")),
+        (b"450 4.7.1 greylisted\r\n", Throttled(code="450 4.7.1")),
+        (b"450 4.2.1 mailbox busy\r\n", Deferred(Reason.PROVIDER_DEFERRED, "450 4.2.1")),
+        (b"452 4.2.2 full\r\n", Deferred(Reason.PROVIDER_DEFERRED, "452 4.2.2")),
+        (b"458 never heard of\r\n", Deferred(Reason.PROVIDER_DEFERRED, "458")),
+        (b"530 5.7.0 log in\r\n", Deferred(Reason.AUTHENTICATION_FAILED, "530 5.7.0")),
+        (b"550 4.1.1 classes disagree\r\n", Rejected(Reason.PROVIDER_REJECTED, "550")),
+        (b"550-5.7.1 first\r\n550 5.7.1 second\r\n", Rejected(Reason.PROVIDER_REJECTED, "550 5.7.1")),
+    ],
+)
+async def test_a_refusal_means_what_the_tables_say(reply: bytes, expected: Outcome) -> None:
+    assert await outcome_from(says([], RCPT=reply)) == expected
+
+
+async def test_a_server_that_will_not_serve_says_nothing_about_the_message() -> None:
+    outcome = await outcome_from(says([], greeting=b"554 5.3.2 not today\r\n"))
+
+    assert outcome == Deferred(Reason.PROVIDER_UNAVAILABLE, "554 5.3.2")
+
+
+async def test_a_silent_server_is_left_in_time() -> None:
+    outcome = await outcome_from(says([], greeting=b""), greeting_timeout_ms=50)
+
+    assert outcome == Deferred(Reason.PROVIDER_UNAVAILABLE, stage=Stage.GREETING)
+
+
+async def test_one_refused_recipient_keeps_the_mail_from_all_and_the_session_clean(tmp_path: Path) -> None:
+    async with sandbox_at(tmp_path) as sandbox, opened(smtp_config(sandbox.smtp_port)) as adapter:
+        first = submission("ann@example.org", message_id="first", cc=("rcpt-550@example.org", "bob@example.org"))
+        outcomes = await adapter.send([first, submission("cat@example.org", message_id="second")])
+
+    assert [type(outcome) for outcome in outcomes] == [Rejected, Accepted]
+    (entry,) = [entry for entry in read_ledger(sandbox.ledger_path) if entry.accepted]
+    assert (entry.message_id, entry.recipients) == ("second", ("cat@example.org",))
+
+
+async def test_a_kept_session_that_the_server_closed_costs_no_attempt() -> None:
+    connections: list[list[bytes]] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append([])
+        await says(connections[-1], hangs_up_on_second=b"MAIL")(reader, writer)
+
+    async with listening(serve) as port, opened(smtp_config(port)) as adapter:
+        for _ in range(3):
+            (outcome,) = await adapter.send([submission("ann@example.org")])
+            assert outcome == Accepted(code="250")
+    assert len(connections) == 3
+
+
+async def test_a_session_is_replaced_after_its_uses(tmp_path: Path) -> None:
+    greetings: list[bytes] = []
+    polite = says(greetings)
+
+    async with listening(polite) as port, opened(smtp_config(port, uses_per_connection=2)) as adapter:
+        for _ in range(4):
+            await adapter.send([submission("ann@example.org")])
+
+    assert sum(line.startswith(b"EHLO") for line in greetings) == 2
+
+
+# Logging in.
+
+
+@pytest.mark.parametrize("offer", [b"AUTH PLAIN LOGIN", b"AUTH LOGIN", b"AUTH=LOGIN"])
+async def test_a_login_is_made_once_per_session(offer: bytes) -> None:
+    seen: list[bytes] = []
+    server = says(seen, EHLO=b"250-rogue\r\n250 " + offer + b"\r\n", AUTH=b"235 welcome\r\n")
+    assert await outcome_from(server, username="app", password="x") == Accepted(code="250")
+    assert sum(line.startswith(b"AUTH") for line in seen) == 1
+
+
+async def test_the_right_credentials_let_mails_through(tmp_path: Path) -> None:
+    async with (
+        sandbox_at(tmp_path, username="app", password=PASSWORD) as sandbox,
+        opened(smtp_config(sandbox.smtp_port, username="app", password=PASSWORD)) as adapter,
+    ):
+        (outcome,) = await adapter.send([submission("ann@example.org")])
+
+    assert isinstance(outcome, Accepted)
+
+
+async def test_wrong_credentials_are_deferred_as_such(tmp_path: Path) -> None:
+    async with sandbox_at(tmp_path, username="app", password=PASSWORD) as sandbox:
+        config = smtp_config(sandbox.smtp_port, username="app", password="wrong")
+        async with opened(config) as adapter:
+            (outcome,) = await adapter.send([submission("ann@example.org")])
+
+    assert outcome == Deferred(Reason.AUTHENTICATION_FAILED, "535 5.7.8")
+    assert not read_ledger(sandbox.ledger_path)
+
+
+# TLS.
+
+
+def certificate(folder: Path, *, host: str = "127.0.0.1") -> Path:
+    """A self-signed certificate with its key, in one PEM file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
+    start = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
+    signed = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(start)
+        .not_valid_after(start + dt.timedelta(days=20_000))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(host))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    path = folder / f"{host}.pem"
+    path.write_bytes(
+        signed.public_bytes(serialization.Encoding.PEM)
+        + key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    return path
+
+
+async def test_starttls_carries_the_mail(tmp_path: Path) -> None:
+    pem = certificate(tmp_path)
+    async with sandbox_at(tmp_path, tls_certificate=pem) as sandbox:
+        config = smtp_config(sandbox.smtp_port, tls="starttls", ca_file=str(pem), greeting_timeout_ms=5_000)
+        async with opened(config) as adapter:
+            (outcome,) = await adapter.send([submission("ann@example.org")])
+
+    assert isinstance(outcome, Accepted)
+
+
+async def test_a_certificate_for_another_name_sends_nothing(tmp_path: Path) -> None:
+    pem = certificate(tmp_path, host="127.0.0.9")
+    async with sandbox_at(tmp_path, tls_certificate=pem) as sandbox:
+        config = smtp_config(sandbox.smtp_port, tls="starttls", ca_file=str(pem), greeting_timeout_ms=5_000)
+        async with opened(config) as adapter:
+            (outcome,) = await adapter.send([submission("ann@example.org")])
+
+    assert outcome == Deferred(Reason.PROVIDER_UNAVAILABLE, stage=Stage.GREETING)
+    assert not read_ledger(sandbox.ledger_path)
+
+
+async def test_a_stripped_starttls_sends_nothing() -> None:
+    seen: list[bytes] = []
+
+    outcome = await outcome_from(says(seen), tls="starttls", username="app", password=PASSWORD)
+
+    assert outcome == Deferred(Reason.PROVIDER_UNAVAILABLE, stage=Stage.GREETING)
+    assert [line[:4] for line in seen] == [b"EHLO"]
+
+
+async def test_replies_injected_before_the_handshake_end_the_session() -> None:
+    seen: list[bytes] = []
+    server = says(seen, EHLO=b"250-rogue\r\n250 STARTTLS\r\n", STAR=b"220 go\r\n250 injected\r\n")
+
+    outcome = await outcome_from(server, tls="starttls")
+
+    assert outcome == Deferred(Reason.PROVIDER_UNAVAILABLE, stage=Stage.GREETING)
+    assert [line[:4] for line in seen] == [b"EHLO", b"STAR"]
+
+
+async def test_implicit_tls_encrypts_from_the_first_byte(tmp_path: Path) -> None:
+    pem = certificate(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem)
+    polite = says([])
+    server = await asyncio.start_server(polite, "127.0.0.1", 0, ssl=context)
+    async with server:
+        config = smtp_config(server.sockets[0].getsockname()[1], tls="implicit", ca_file=str(pem))
+        async with opened(config) as adapter:
+            (outcome,) = await adapter.send([submission("ann@example.org")])
+
+    assert outcome == Accepted(code="250")
