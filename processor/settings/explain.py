@@ -26,7 +26,6 @@ TYPES: Final[Mapping[str, Told]] = {  # the beginning of pydantic's error type
     "float": ("is not a number", "digits, such as 0.2"),
     "finite": ("is not a number", "digits, such as 0.2"),
     "bool": ("is neither true nor false", "true or false"),
-    "string_pattern": ("does not have the form that is asked for", "an address such as noreply@example.com"),
     "string": ("is not text", 'text, in quotes where it looks like a number: "1"'),
     "model": ("is not a mapping", "its keys, indented, below it"),
     "mapping": ("is not a mapping", "its keys, indented, below it"),

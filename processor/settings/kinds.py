@@ -5,9 +5,13 @@ from dataclasses import dataclass
 from datetime import tzinfo
 from typing import Annotated, Any, Final
 
+import jmespath
+from jmespath.exceptions import JMESPathError
 from pydantic import AfterValidator, BeforeValidator, PlainValidator, SecretStr, ValidationInfo
 from pydantic_core import PydanticCustomError
 
+from processor.providers.content import is_address
+from processor.providers.http.template import GROUPS, NAMES, is_known, names
 from processor.settings.problems import shown
 from processor.settings.references import Outside
 from processor.stages.zones import zones
@@ -111,6 +115,37 @@ def bootstrap(value: str) -> str:
     return value
 
 
+def address(value: str) -> str:
+    """Refuse what is not exactly one mail address."""
+    if not is_address(value):
+        raise wrong("is not a mail address", "one address, such as noreply@example.com")
+    return value
+
+
+def domain(value: str) -> str:
+    """Refuse what cannot stand behind the @ of an address."""
+    if not is_address(f"x@{value}"):
+        raise wrong("is not a domain name", "letters, digits, - and dots, such as example.com")
+    return value
+
+
+def path_expression(value: str) -> str:
+    """Refuse what is not JMESPath."""
+    try:
+        jmespath.compile(value)
+    except JMESPathError:
+        raise wrong("is not a JMESPath expression", "the way to a value in the answer, such as result.id") from None
+    return value
+
+
+def template(value: Any) -> Any:
+    """Refuse a placeholder that nothing fills."""
+    if any(not is_known(placeholder) and placeholder != "items" for placeholder in names(value)):
+        known = f"{', '.join(sorted(NAMES))}, {', '.join(f'{group}.NAME' for group in sorted(GROUPS))}"
+        raise wrong("holds a placeholder that is not known", f"one of {known} between {{{{ and }}}}")
+    return value
+
+
 def name(value: str) -> str:
     """Refuse a name that cannot be part of a topic's or a group's name."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", value):
@@ -130,6 +165,10 @@ Zone = Annotated[tzinfo, PlainValidator(zone), Kind("IANA time zone", '"Europe/B
 Text = Annotated[str, AfterValidator(line), Kind("text", "text")]
 Url = Annotated[str, AfterValidator(url), Kind("http(s) URL", "https://host/path")]
 Bootstrap = Annotated[str, AfterValidator(bootstrap), Kind("list of host:port", "kafka-1:9093,kafka-2:9093")]
+Address = Annotated[str, AfterValidator(address), Kind("mail address", "noreply@example.com")]
+Domain = Annotated[str, AfterValidator(domain), Kind("domain name", "example.com")]
+JmesPath = Annotated[str, AfterValidator(path_expression), Kind("JMESPath", "result.id")]
+Template = Annotated[Any, AfterValidator(template), Kind("structure with {{ placeholders }}", '{"to": "{{ to }}"}')]
 Name = Annotated[str, AfterValidator(name), Kind("name", "GatewayEmail")]
 Secret = Annotated[
     SecretStr | None, BeforeValidator(secret), Kind("secret: {env: NAME} or {file: PATH}", "{env: NAME}")

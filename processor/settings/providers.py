@@ -1,19 +1,34 @@
 """The section `providers`."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from processor.core.plan import DailyInterval
 from processor.providers.http.config import HttpConfig
+from processor.providers.http.template import names
 from processor.providers.smtp.config import SmtpConfig
-from processor.settings.kinds import Duration, Kind, Secret, Text, TimeOfDay, Url, Zone, encrypted, wrong, zone
+from processor.settings.kinds import (
+    Address,
+    Domain,
+    Duration,
+    JmesPath,
+    Secret,
+    Template,
+    Text,
+    TimeOfDay,
+    Url,
+    Zone,
+    encrypted,
+    template,
+    wrong,
+    zone,
+)
 from processor.settings.models import Optional, PemFile
 from processor.settings.section import Section
 
 Answer = Literal["accepted", "deferred", "throttled", "rejected", "unknown", "authentication"]
-Template = Annotated[Any, Kind("structure with {{ placeholders }}", '{"to": "{{ to }}"}')]
 SECRET_HEADERS = frozenset({"authorization", "proxy-authorization", "cookie", "x-api-key", "api-key"})
 
 
@@ -80,13 +95,13 @@ class SmtpSettings(ProviderSettings):
     ca_file: Annotated[PemFile | None, Optional] = Field(None, description="Further authorities that are trusted.")
     username: Annotated[Text | None, Optional] = Field(None, description="For AUTH.")
     password: Secret = Field(None, description="For AUTH.")
-    from_address: Text = Field(pattern=r"^[^@\s<>,;]+@[^@\s<>,;]+$", description="Envelope sender and From.")
+    from_address: Address = Field(description="Envelope sender and From.")
     from_name: Text | None = Field(None, description="Display name beside it.")
-    reply_to: Text | None = Field(None, pattern=r"^[^@\s<>,;]+@[^@\s<>,;]+$", description="Reply-To address.")
-    message_id_domain: Text | None = Field(
+    reply_to: Address | None = Field(None, description="Reply-To address.")
+    message_id_domain: Domain | None = Field(
         None, description="Right side of Message-ID; where left out, the domain of from_address."
     )
-    helo_name: Text = Field("localhost", description="The name we greet with.")
+    helo_name: Domain = Field("localhost", description="The name we greet with.")
     uses_per_connection: int = Field(100, ge=1, description="Messages before a connection is replaced.")
     idle_ms: Duration = Field(30_000, alias="idle", description="A connection that rested longer is replaced.")
     connect_timeout_ms: Duration = Field(10_000, alias="connect_timeout", ge=100, description="TCP connection.")
@@ -151,10 +166,10 @@ class HttpSettings(ProviderSettings):
     password: Secret = Field(None, description="For basic, or as {{ password }} in the body.")
     token: Secret = Field(None, description="For bearer and header.")
     auth_header: Text | None = Field(None, description="The header that carries the token, such as X-Api-Key.")
-    provider_message_id: Text | None = Field(None, description="JMESPath of the service's id in its answer.")
-    code: Text | None = Field(None, description="JMESPath of its result code.")
-    results: Text | None = Field(None, description="JMESPath of the list of results of a bulk call.")
-    result_reference: Text | None = Field(None, description="JMESPath, in a result, of the message id.")
+    provider_message_id: JmesPath | None = Field(None, description="JMESPath of the service's id in its answer.")
+    code: JmesPath | None = Field(None, description="JMESPath of its result code.")
+    results: JmesPath | None = Field(None, description="JMESPath of the list of results of a bulk call.")
+    result_reference: JmesPath | None = Field(None, description="JMESPath, in a result, of the message id.")
     statuses: Mapping[int, Answer] = Field(
         default_factory=dict, description="What an HTTP status means, over the usual table."
     )
@@ -182,6 +197,7 @@ class HttpSettings(ProviderSettings):
     def _no_secret_header(cls, headers: Mapping[str, str]) -> Mapping[str, str]:
         if any(name.lower() in SECRET_HEADERS for name in headers):
             raise wrong("hold a credential", "auth with token, or with username and password")
+        template(headers)
         return headers
 
     @model_validator(mode="after")
@@ -196,6 +212,10 @@ class HttpSettings(ProviderSettings):
             raise wrong(f"has auth {self.auth} without {' and '.join(absent)}", "what is absent, or auth: none")
         if self.bulk_size > 1 and self.item is None:
             raise wrong("sends several messages in a call without a template for each", "item, or bulk_size: 1")
+        if ("items" in names(self.body)) != (self.item is not None):
+            raise wrong("has one of item and {{ items }} in body", "both or neither")
+        if self.body_kind == "form" and not isinstance(self.body, Mapping):
+            raise wrong("has a form that is not a mapping", "names and values below body")
         return self
 
     def _given(self, key: str, info: ValidationInfo) -> bool:

@@ -27,6 +27,7 @@ providers:
     host: mail.example.com
     from_address: noreply@example.com
 """
+HTTP = {"adapter": "http", "bus_provider": "B", "bus_channel": "SMS", "url": "https://x/", "body": {}}
 
 
 def wrong(text: str, environ: dict[str, str] | None = None) -> list[str]:
@@ -218,6 +219,38 @@ class TestErrors:
                 "providers.Gateway.from_name: holds a control character",
             ),
             ("", {"channels": {}}, "channels: is missing or empty; write at least one"),
+            (
+                "providers.Gateway",
+                {"from_address": "a@b, c@d"},
+                "providers.Gateway.from_address: is not a mail address",
+            ),
+            (
+                "providers.Gateway",
+                {"helo_name": "a b"},
+                "providers.Gateway.helo_name: is not a domain name; write letters",
+            ),
+            (
+                "providers",
+                {"Api": HTTP | {"code": "["}},
+                "providers.Api.code: is not a JMESPath expression; write the way",
+            ),
+            (
+                "providers",
+                {"Api": HTTP | {"body": {"to": "{{ two }}"}}},
+                "providers.Api.body: holds a placeholder that is not known; write one of attachments, attempt, bcc",
+            ),
+            (
+                "providers",
+                {"Api": HTTP | {"headers": {"X-To": "{{ two }}"}}},
+                "providers.Api.headers: holds a placeholder that is not known; write one of",
+            ),
+            ("providers", {"Api": HTTP | {"bulk_size": 5}}, "providers.Api: sends several messages in a call without"),
+            (
+                "providers",
+                {"Api": HTTP | {"item": {}}},
+                "providers.Api: has one of item and {{ items }} in body; write both",
+            ),
+            ("providers", {"Api": HTTP | {"auth": "bearer"}}, "providers.Api: has auth bearer without token; write"),
             ("", {"chanels": {}}, "chanels: is not a known key; write channels"),
         ],
     )
