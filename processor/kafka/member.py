@@ -74,6 +74,7 @@ class Member:
         """Join *group*; the partitions come with the polls."""
         self.group = group
         self.places: set[Place] = set()
+        self.joined = False  # the group has told us our partitions at least once, be it none
         self._owner = owner
         self._monotonic_s = monotonic_s
         self._pending: dict[Place, float] = {}  # since when
@@ -153,6 +154,7 @@ class Member:
 
     def _on_assign(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
         now = self._monotonic_s()
+        self.joined = True
         self._asked = None  # an answer under way may be older than another owner's last commit
         self._pending.update({(part.topic, part.partition): now for part in partitions})
         # Assigned for real once the stable offset is known; nothing is fetched until then.

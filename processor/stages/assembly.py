@@ -42,6 +42,11 @@ LINGER_S: Final = 0.008
 class Loop(Protocol):
     """Something that runs in a thread until it is asked to stop."""
 
+    @property
+    def joined(self) -> bool:
+        """Tell whether its group has given it its partitions, be it none."""
+        ...
+
     def run(self, stopping: threading.Event) -> None:
         """Run until *stopping* is set, then leave cleanly."""
         ...

@@ -92,6 +92,11 @@ class ForwardLoop:
             monotonic_s=clock.monotonic_s,
         )
 
+    @property
+    def joined(self) -> bool:
+        """Tell whether the group has given this loop its partitions, be it none."""
+        return self._member.joined
+
     def run(self, stopping: threading.Event) -> None:
         """Forward until *stopping*; then commit, and leave."""
         self._transactions.start()

@@ -99,6 +99,11 @@ class DispatchLoop:
         )
         self._trimming = Trimming(self._member, clock)
 
+    @property
+    def joined(self) -> bool:
+        """Tell whether the group has given this loop its partitions, be it none."""
+        return self._member.joined
+
     def run(self, stopping: threading.Event) -> None:
         """Dispatch until *stopping*; then finish what is under way, and leave."""
         self._transactions.start()

@@ -1,0 +1,18 @@
+"""Every command of `commproc`, in the order in which `--help` lists them."""
+
+import typer
+
+from processor.cli import run, topics
+
+app = typer.Typer(
+    name="commproc",
+    help="Communication Processor: sends e-mails and text messages from Kafka, at the right time.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,  # its tracebacks show local variables, which may hold a body or a password
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+app.command("run", epilog=run.EXAMPLES)(run.run)
+app.add_typer(topics.app, name="topics")

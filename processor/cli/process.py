@@ -1,0 +1,219 @@
+"""One running instance: what is started, in which order, and how it ends."""
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from importlib.metadata import version
+from types import FrameType
+from typing import Final, TypeVar
+
+from confluent_kafka import KafkaError, KafkaException
+
+from processor.cli.common import FAILED, WRONG_INPUT, codecs_of, unreachable
+from processor.codec.errors import RefusedSchema, RegistryUnavailable
+from processor.core.tiers import TIERS_S
+from processor.kafka.admin import Topics
+from processor.kafka.topics import TopicSpec
+from processor.kafka.transactions import Fenced
+from processor.logs import logger
+from processor.metrics import REGISTRY, Health, know, serve
+from processor.providers.adapter import Adapter
+from processor.providers.catalogue import open_adapter
+from processor.settings import Settings
+from processor.stages.assembly import Loop, Parts, delay_loops, dispatch_loops, intake_loops, run_loops
+from processor.stages.dispatch.caller import EventLoop
+from processor.stages.readiness import Readiness
+
+log = logger()
+T = TypeVar("T")
+
+_PROBE_S: Final = 2.0
+_TOLD_EVERY: Final = 5  # tries between two log lines about a Kafka that is away
+_SLOT_TAKEN: Final = (
+    "Another process has taken slot {slot}: two instances with one slot would fence each other.\n"
+    "Give each its own: --slot, or kafka.slot in the configuration."
+)
+
+
+class NotStarted(Exception):
+    """The instance cannot work like this; the text says what to do."""
+
+
+class Stopped(Exception):
+    """The instance was asked to stop before it had begun."""
+
+
+class Process:
+    """An instance that runs *stages* until SIGTERM or SIGINT."""
+
+    def __init__(
+        self, settings: Settings, stages: Sequence[str], specs: Sequence[TopicSpec], *, apply_topics: bool
+    ) -> None:
+        """Take what was configured; nothing is opened before `run`."""
+        self._settings = settings
+        self._stages = stages
+        self._specs = specs
+        self._apply_topics = apply_topics
+        self._connection = settings.kafka.connection()
+        self._stopping = threading.Event()
+        self._asked = False  # by a signal
+        self._health = Health()
+
+    def run(self) -> int:
+        """Serve, wait for Kafka, run the loops, leave; returns the exit code."""
+        self._listen_to_signals()
+        self._know()
+        metrics = self._settings.metrics
+        try:
+            server = serve(metrics.host, metrics.port, REGISTRY, self._health)
+        except OSError:
+            return _told(f"Port {metrics.port} is taken; write another one, or 0, into metrics.port.", WRONG_INPUT)
+        self._log_started(server.port)
+        try:
+            self._work()
+        except Stopped:
+            return self._ended(0)
+        except NotStarted as reason:
+            return self._ended(_told(str(reason), WRONG_INPUT))
+        except Exception as error:  # noqa: BLE001 - what a loop ended with; class and place only, see logs
+            return self._ended(self._failed(error))
+        finally:
+            server.close()
+        return self._ended(0)
+
+    # -- in order ---------------------------------------------------------------------------------
+
+    def _listen_to_signals(self) -> None:
+        def asked(number: int, _: FrameType | None) -> None:
+            if self._asked:
+                os._exit(128 + number)  # asked again: at once; Kafka aborts what was open
+            self._asked = True
+            self._stopping.set()
+
+        signal.signal(signal.SIGTERM, asked)
+        signal.signal(signal.SIGINT, asked)
+
+    def _know(self) -> None:
+        know(
+            provider=self._settings.providers,
+            channel=self._settings.channels,
+            topic=[spec.name for spec in self._specs],
+            tier_seconds=[str(seconds) for seconds in TIERS_S],
+        )
+
+    def _work(self) -> None:
+        self._patiently(self._kafka_answers)
+        self._patiently(lambda: codecs_of(self._settings))
+        self._patiently(self._topics_right)
+        parts = self._parts()
+        events = EventLoop()
+        adapters: dict[str, Adapter] = {}
+        try:
+            adapters |= self._adapters(events) if "dispatch" in self._stages else {}
+            loops = self._loops(parts, adapters, events)
+            with Readiness(self._connection, parts.names.outbound, loops, self._health, self._stopping):
+                run_loops(loops, self._stopping)
+        finally:
+            for adapter in adapters.values():
+                events.run(adapter.close())
+            events.close()
+
+    def _parts(self) -> Parts:
+        counts = Topics(self._connection).partitions(spec.name for spec in self._specs)
+        return Parts(
+            self._connection,
+            self._settings.topics.names(),
+            self._settings.plan(),
+            counts,
+            partial(codecs_of, self._settings),
+            slot=self._settings.kafka.slot,
+            health=self._health,
+            stop_grace_s=self._settings.limits.drain_timeout_ms / 1_000,
+        )
+
+    def _adapters(self, events: EventLoop) -> Mapping[str, Adapter]:
+        configs = self._settings.adapter_configs()
+
+        async def opened() -> dict[str, Adapter]:  # their clients belong to the event loop that opens them
+            return {
+                name: open_adapter(self._settings.providers[name].adapter, config) for name, config in configs.items()
+            }
+
+        adapters: dict[str, Adapter] = events.run(opened())
+        return adapters
+
+    def _loops(self, parts: Parts, adapters: Mapping[str, Adapter], events: EventLoop) -> list[Loop]:
+        made: Mapping[str, Callable[[], list[Loop]]] = {
+            "intake": lambda: intake_loops(parts),
+            "delay": lambda: delay_loops(parts),
+            "dispatch": lambda: dispatch_loops(parts, adapters, events),
+        }
+        return [loop for stage in self._stages for loop in made[stage]()]
+
+    # -- what is waited for -----------------------------------------------------------------------
+
+    def _patiently(self, step: Callable[[], T]) -> T:
+        """Return what *step* does; while Kafka or the registry is away it is tried again, calmly."""
+        tries = 0
+        while not self._stopping.is_set():
+            try:
+                return step()
+            except RefusedSchema as refused:
+                raise NotStarted(f"{refused}; publish only compatible schemas under our subjects.") from None
+            except (KafkaException, RegistryUnavailable) as error:
+                registry = isinstance(error, RegistryUnavailable)
+                self._health.set_ready(False, "registry away" if registry else "kafka away")
+                if tries % _TOLD_EVERY == 0:
+                    log.warning("registry.away" if registry else "kafka.away", error=error, kafka_code=_code(error))
+                tries += 1
+                self._stopping.wait(_PROBE_S)
+        raise Stopped
+
+    def _kafka_answers(self) -> None:
+        error = unreachable(self._connection, _PROBE_S)
+        if error is not None:
+            raise KafkaException(KafkaError(KafkaError._TRANSPORT, error))  # noqa: SLF001 - librdkafka's own name
+
+    def _topics_right(self) -> None:
+        topics = Topics(self._connection)
+        if self._apply_topics:
+            topics.apply(self._specs, self._settings.kafka.replication_factor)
+            return
+        differences = topics.check(self._specs)
+        if differences:
+            raise NotStarted("\n".join(map(str, differences)))
+
+    # -- what is told -----------------------------------------------------------------------------
+
+    def _log_started(self, port: int) -> None:
+        log.info(
+            "process.started",
+            stage="/".join(self._stages),
+            slot=self._settings.kafka.slot,
+            port=port,
+            pid=os.getpid(),
+            version=version("commproc"),
+        )
+
+    def _ended(self, code: int) -> int:
+        log.info("process.stopped", exit_code=code)
+        return code
+
+    def _failed(self, error: Exception) -> int:
+        log.error("process.failed", error=error, kafka_code=_code(error), exc_info=error)
+        if _code(error) == "FENCED_INSTANCE_ID" or isinstance(error, Fenced):
+            return _told(_SLOT_TAKEN.format(slot=self._settings.kafka.slot), FAILED)
+        return _told(f"A loop failed ({type(error).__name__}); the log says where.", FAILED)
+
+
+def _code(error: Exception) -> str | None:
+    """Return the name of Kafka's error."""
+    return str(error.args[0].name()) if isinstance(error, KafkaException) else None
+
+
+def _told(text: str, code: int) -> int:
+    print(text, file=sys.stderr, flush=True)
+    return code

@@ -1,0 +1,66 @@
+"""`commproc run`: the loops of one instance, until it is asked to stop."""
+
+from enum import StrEnum
+from typing import Annotated, Final
+
+import typer
+
+from processor import logs
+from processor.cli.common import WRONG_INPUT, ConfigFile, fail, settings_of, specs_of
+from processor.cli.process import Process
+from processor.metrics import LOG_FIELDS_DROPPED
+from processor.settings import Settings
+from processor.stages.assembly import STAGES
+
+EXAMPLES: Final = """Examples:
+
+  commproc run
+
+  commproc run --stage dispatch --slot 1 --config production.yaml
+"""
+
+
+class Stage(StrEnum):
+    """What an instance may do."""
+
+    INTAKE = "intake"
+    DELAY = "delay"
+    DISPATCH = "dispatch"
+    ALL = "all"
+
+
+def run(
+    stage: Annotated[list[Stage] | None, typer.Option(help="What to run; may be given several times.")] = None,
+    slot: Annotated[
+        str | None, typer.Option(help="Number or name of this instance, instead of the configured kafka.slot.")
+    ] = None,
+    apply_topics: Annotated[
+        bool, typer.Option("--apply-topics", help="Make the topics as they have to be, instead of only checking them.")
+    ] = False,
+    config: ConfigFile = None,
+) -> None:
+    """
+    Run one instance: judge, wait, send, publish.
+
+    SIGTERM or Ctrl-C stops it cleanly: calls under way are finished and recorded. A second one stops it at once.
+    Instances with the same configuration share the work; each needs a slot of its own.
+    /metrics, /healthz and /readyz are served where the configuration says.
+    """
+    settings = _with_slot(settings_of(config), slot)
+    logs.configure(level=settings.logs.level, format=settings.logs.format, on_dropped=LOG_FIELDS_DROPPED.inc)
+    process = Process(settings, _stages(stage), specs_of(settings), apply_topics=apply_topics)
+    raise typer.Exit(process.run())
+
+
+def _stages(chosen: list[Stage] | None) -> tuple[str, ...]:
+    if not chosen or Stage.ALL in chosen:
+        return STAGES
+    return tuple(each for each in STAGES if each in chosen)
+
+
+def _with_slot(settings: Settings, slot: str | None) -> Settings:
+    if slot is None:
+        return settings
+    if not slot.replace("-", "").replace("_", "").isalnum() or not slot.isascii():
+        fail("--slot: write a number or a short name, such as 0 or dispatch-1", WRONG_INPUT)
+    return settings.model_copy(update={"kafka": settings.kafka.model_copy(update={"slot": slot})})

@@ -1,0 +1,72 @@
+"""Says whether work is flowing: every loop is in its group, and Kafka answers."""
+
+import threading
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Final, Protocol, Self
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from processor.kafka.connection import Connection
+from processor.metrics import Health
+
+_EVERY_S: Final = 0.5
+_ANSWER_S: Final = 2.0
+
+
+class Joined(Protocol):
+    """A loop that is a member of a group."""
+
+    @property
+    def joined(self) -> bool:
+        """Tell whether its group has given it partitions, be it none."""
+        ...
+
+
+class Readiness:
+    """
+    A thread that keeps `Health` up to date until *stopping*.
+
+    A broker that has gone is seen within seconds by asking for metadata; the loops' own clients would only
+    say so once they have something to do.
+    """
+
+    def __init__(
+        self, connection: Connection, topic: str, loops: Sequence[Joined], health: Health, stopping: threading.Event
+    ) -> None:
+        """Watch *loops*; Kafka is asked about *topic*."""
+        self._topic = topic
+        self._admin = AdminClient(connection.common())
+        self._loops = loops
+        self._health = health
+        self._stopping = stopping
+        self._thread = threading.Thread(target=self._run, name="readiness", daemon=True)
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End; the loops have."""
+        self._stopping.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            ready, why = self._judged()
+            self._health.set_ready(ready=ready, why=why)
+            self._stopping.wait(_EVERY_S)
+        self._health.set_ready(ready=False, why="stopping")
+
+    def _judged(self) -> tuple[bool, str]:
+        try:
+            self._admin.list_topics(topic=self._topic, timeout=_ANSWER_S)
+        except KafkaException:
+            return False, "kafka away"
+        if not all(loop.joined for loop in self._loops):
+            return False, "joining"
+        return True, ""
