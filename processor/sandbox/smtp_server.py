@@ -98,6 +98,8 @@ class SmtpSession:
         path = PATH.fullmatch(argument)
         if not self._trusted:
             self._say(530, "5.7.0 log in first")
+        elif self._envelope.sender is not None:
+            self._say(503, "5.5.1 a transaction is open")  # as Postfix: a client that does not RSET shall be seen
         elif path is None:
             self._say(501, "5.5.4 MAIL FROM:<address>")
         else:

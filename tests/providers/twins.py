@@ -60,9 +60,9 @@ def smtp_config(port: int, **settings: Any) -> SmtpConfig:
         "tls": "off",
         "from_address": "service@example.com",
         "message_id_domain": "example.com",
-        "answer_timeout_ms": 400,
-        "command_timeout_ms": 400,
-        "greeting_timeout_ms": 400,
+        "answer_timeout_ms": 1_000,
+        "command_timeout_ms": 5_000,
+        "greeting_timeout_ms": 5_000,
     }
     return SmtpConfig(**defaults | settings)
 
@@ -82,8 +82,8 @@ def http_config(url: str, **settings: Any) -> HttpConfig:
         },
         "recipient_kind": "email",
         "provider_message_id": "id",
-        "connect_timeout_ms": 200,
-        "answer_timeout_ms": 400,
+        "connect_timeout_ms": 5_000,
+        "answer_timeout_ms": 1_000,
     }
     return HttpConfig(**defaults | settings)
 
