@@ -129,6 +129,13 @@ def test_headers_authenticate_and_refer(settings: dict[str, Any], header: str, v
     assert request.headers == {header: value}
 
 
+def test_a_key_that_is_not_set_is_not_sent() -> None:
+    request = build([sms()], http_config(URL, auth="header", auth_header="X-App-Key", token=""))
+
+    assert isinstance(request, Request)
+    assert request.headers == {}
+
+
 @pytest.mark.parametrize(
     ("content", "field"),
     [({"cc": ("+40722000112",)}, "cc"), ({"attachments": (Attachment("a", "text/plain", b"x"),)}, "attachments")],
@@ -164,6 +171,7 @@ def test_what_is_not_a_phone_number_is_rejected(number: str) -> None:
         ("body", {"body": ["x"], "body_kind": "form"}),
         ("code", {"code": "a[["}),
         ("statuses", {"statuses": {404: "gone"}}),
+        ("token", {"auth": "bearer", "token": "a\nb"}),
     ],
 )
 def test_a_setting_that_cannot_work_is_named_at_the_start(setting: str, settings: dict[str, Any]) -> None:

@@ -55,7 +55,7 @@ def build(batch: Sequence[Submission], config: HttpConfig) -> Request | Rejected
     items = [filled(config.item, Scope(asked, config)) for asked in batch] if config.item is not None else None
     scope = Scope(batch[0], config, [item for item in items if not isinstance(item, Missing)] if items else None)
     headers = _headers(batch, scope, config)
-    if not all(is_line(text) and text.isascii() for text in headers.values()):
+    if not all(map(_is_header_value, headers.values())):
         return rejected(Reason.INVALID_CONTENT, "properties")
     try:
         body = BODIES[config.body_kind](filled(config.body, scope))
@@ -76,6 +76,8 @@ def check(config: HttpConfig) -> None:
     ):
         if value not in allowed:
             raise ValueError(f"{setting}: write one of {', '.join(allowed)}")
+    if not all(map(_is_header_value, AUTHENTICATION[config.auth](config).values())):
+        raise ValueError("token: write one line of ASCII")
     templates = {"body": config.body, "item": config.item, "headers": config.headers}
     for setting, template in templates.items():
         unknown = [name for name in names(template) if not is_known(name) and (setting, name) != ("body", "items")]
@@ -90,10 +92,13 @@ def check(config: HttpConfig) -> None:
 def _headers(batch: Sequence[Submission], scope: Scope, config: HttpConfig) -> dict[str, str]:
     filled_in = {name: filled_text(template, scope) for name, template in config.headers.items()}
     headers = {name: text for name, text in filled_in.items() if text}
-    headers.update(AUTHENTICATION[config.auth](config))
     if config.idempotency_header is not None:
         headers[config.idempotency_header] = _reference(batch)
-    return headers
+    return headers | AUTHENTICATION[config.auth](config)
+
+
+def _is_header_value(text: str) -> bool:
+    return text.isascii() and is_line(text)
 
 
 def _reference(batch: Sequence[Submission]) -> str:
@@ -111,7 +116,7 @@ AUTHENTICATION: Final[Mapping[str, Callable[[HttpConfig], dict[str, str]]]] = {
     "none": lambda _: {},
     "basic": _basic,
     "bearer": lambda config: {"Authorization": f"Bearer {config.token or ''}"},  # RFC 6750 §2.1
-    "header": lambda config: {config.auth_header or "Authorization": config.token or ""},
+    "header": lambda config: {config.auth_header or "Authorization": config.token} if config.token else {},
 }
 
 
