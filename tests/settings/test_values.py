@@ -45,9 +45,7 @@ class TestSecrets:
     def test_a_value_from_the_environment_is_never_shown(self) -> None:
         lines = wrong(changed("metrics", port={"env": "PORT"}), {"PORT": "99999999"})
 
-        assert (
-            lines == ["commproc.yaml:12: metrics.port: is too large; write at most 65535"] or "99999999" not in lines[0]
-        )
+        assert [line.partition(": ")[2] for line in lines] == ["metrics.port: is too large; write at most 65535"]
 
     def test_one_is_read_from_a_file_without_its_line_break(self, tmp_path: Path) -> None:
         secret = tmp_path / "password"
