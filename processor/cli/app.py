@@ -2,7 +2,7 @@
 
 import typer
 
-from processor.cli import run, topics
+from processor.cli import config, run, sandbox, send, topics
 
 app = typer.Typer(
     name="commproc",
@@ -16,3 +16,7 @@ app = typer.Typer(
 
 app.command("run", epilog=run.EXAMPLES)(run.run)
 app.add_typer(topics.app, name="topics")
+app.command("send", epilog=send.EXAMPLES)(send.send)
+app.add_typer(config.app, name="config")
+app.command("sandbox", epilog=sandbox.EXAMPLES)(sandbox.sandbox)
+app.command("kafka", epilog=sandbox.KAFKA_EXAMPLES)(sandbox.kafka)

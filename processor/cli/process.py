@@ -12,6 +12,7 @@ from typing import Final, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException
 
+from processor.cli.adapters import AdapterRefused, open_adapters
 from processor.cli.common import FAILED, WRONG_INPUT, codecs_of, unreachable
 from processor.codec.errors import RefusedSchema, RegistryUnavailable
 from processor.core.tiers import TIERS_S
@@ -21,7 +22,6 @@ from processor.kafka.transactions import Fenced
 from processor.logs import logger
 from processor.metrics import REGISTRY, Health, know, serve
 from processor.providers.adapter import Adapter
-from processor.providers.catalogue import open_adapter
 from processor.settings import Settings
 from processor.stages.assembly import Loop, Parts, delay_loops, dispatch_loops, intake_loops, run_loops
 from processor.stages.dispatch.caller import EventLoop
@@ -110,9 +110,9 @@ class Process:
         self._patiently(self._topics_right)
         parts = self._parts()
         events = EventLoop()
-        adapters: dict[str, Adapter] = {}
+        adapters: Mapping[str, Adapter] = {}
         try:
-            adapters |= self._adapters(events) if "dispatch" in self._stages else {}
+            adapters = self._adapters(events) if "dispatch" in self._stages else {}
             loops = self._loops(parts, adapters, events)
             with Readiness(self._connection, parts.names.outbound, loops, self._health, self._stopping):
                 run_loops(loops, self._stopping)
@@ -135,14 +135,13 @@ class Process:
         )
 
     def _adapters(self, events: EventLoop) -> Mapping[str, Adapter]:
-        configs = self._settings.adapter_configs()
+        async def opened() -> Mapping[str, Adapter]:  # their clients belong to the event loop that opens them
+            return open_adapters(self._settings)
 
-        async def opened() -> dict[str, Adapter]:  # their clients belong to the event loop that opens them
-            return {
-                name: open_adapter(self._settings.providers[name].adapter, config) for name, config in configs.items()
-            }
-
-        adapters: dict[str, Adapter] = events.run(opened())
+        try:
+            adapters: Mapping[str, Adapter] = events.run(opened())
+        except AdapterRefused as refused:
+            raise NotStarted(str(refused)) from None
         return adapters
 
     def _loops(self, parts: Parts, adapters: Mapping[str, Adapter], events: EventLoop) -> list[Loop]:

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from processor.cli.common import FAILED, ConfigFile, connection_or_fail, settings_of, specs_of
+from processor.cli.output import table_of
 from processor.kafka.admin import Difference, Topics
 
 app = typer.Typer(help="The topics in Kafka: make them, compare them.", no_args_is_help=True)
@@ -43,7 +43,7 @@ def check(config: ConfigFile = None) -> None:
 
 
 def _print(differences: Sequence[Difference], title: str) -> None:
-    table = Table("topic", "what", "is", "has to be", title=title, title_justify="left")
+    table = Table("topic", "what", "is", "has to be", title=title)
     for each in differences:
         table.add_row(each.topic, each.what, each.found or "missing", each.wanted)
-    Console(width=None if Console().is_terminal else 160).print(table)
+    table_of(table)

@@ -24,15 +24,21 @@ class Gate:
     rate: Rate
     express: bool
     outstanding: int = 0  # started and not yet settled
-    settled: float = 0.0  # calls settled in a tick of late, to keep the slots busy between ticks
+    settled: int = 0  # calls settled since the last tick
+    settled_mean: float = 0.0  # calls settled from one tick to the next, of late
     quiet_until_ms: int = 0  # it asked us to slow down
     turn: int = 0
     places: set[Place] = field(default_factory=set)
 
-    def note_settled(self, count: int) -> None:
-        """Take note of what a tick settled."""
-        self.outstanding -= count
-        self.settled += (count - self.settled) * 0.2
+    def note_settled(self) -> None:
+        """Take note that a call was settled."""
+        self.outstanding -= 1
+        self.settled += 1
+
+    def note_tick(self) -> None:
+        """Take note that a tick was committed."""
+        self.settled_mean += (self.settled - self.settled_mean) * 0.2
+        self.settled = 0
 
     def room(self, now_ms: int) -> int:
         """
@@ -43,7 +49,7 @@ class Gate:
         """
         if now_ms < self.quiet_until_ms:
             return 0
-        ahead = 0 if self.express else min(self.slots, round(self.settled * 1.5))
+        ahead = 0 if self.express else min(self.slots, round(self.settled_mean * 1.5))
         return min(TICK_STARTS_MAX, self.slots + ahead - self.outstanding)
 
 

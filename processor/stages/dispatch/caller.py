@@ -5,7 +5,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import uvloop
 
@@ -26,6 +26,7 @@ from processor.stages.judging import at
 
 _LEASE_AGAIN_S: Final = 0.01
 _NEARLY_DUE_MS: Final = 100  # a verdict this little ahead is waited out here
+_SWEEP_S: Final = 0.25
 _REGISTRY_AGAIN_S: Final = 0.5
 
 
@@ -66,6 +67,12 @@ class Line:
         self.asleep = False  # a wake-up is scheduled
 
 
+class _Call(NamedTuple):
+    until_s: float
+    line: Line
+    batch: list[tuple[Start, Message]]
+
+
 class Caller:
     """
     Begins the calls of one dispatch loop, as slots come free, and hands back their results.
@@ -86,7 +93,8 @@ class Caller:
     ) -> None:
         """Call the providers of *lines*."""
         self.results: deque[Result] = deque()
-        self.arrived = threading.Event()
+        self.awaited = False
+        self._arrived = threading.Event()
         self.failed: BaseException | None = None
         self._events = event_loop
         self._lines = lines
@@ -98,7 +106,8 @@ class Caller:
         self._boundary = Boundary("dispatch", clock)
         self._leaving: set[Place] | None = set()  # None: every place
         self._later: dict[tuple[Place, int], Start] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], _Call] = {}
+        self._swept = False
 
     # -- from the tick loop's thread ----------------------------------------------------------------
 
@@ -116,7 +125,15 @@ class Caller:
 
     def cancel(self) -> None:
         """Give up the calls under way; each is Unknown."""
-        self._events.soon(lambda: [task.cancel() for task in self._tasks])
+        self._events.soon(lambda: [task.cancel() for task in list(self._tasks)])
+
+    def wait(self, timeout_s: float) -> None:
+        """Wait for a result."""
+        self.awaited = True
+        if not self.results:
+            self._arrived.wait(timeout_s)
+        self._arrived.clear()
+        self.awaited = False
 
     # -- in the event loop's thread -----------------------------------------------------------------
 
@@ -158,7 +175,11 @@ class Caller:
 
     def _hand_in(self, result: Result) -> None:
         self.results.append(result)
-        self.arrived.set()
+        self._wake_up()
+
+    def _wake_up(self) -> None:
+        if self.awaited:  # setting an event costs microseconds, and hardly ever does anyone wait for it
+            self._arrived.set()
 
     def _pump(self, line: Line) -> None:
         """Begin calls while there are slots and messages."""
@@ -170,9 +191,29 @@ class Caller:
             self._fill(line, batch)
             if batch:
                 line.in_flight += len(batch)
+                until_s = self._clock.monotonic_s() + line.provider.call_timeout_ms / 1_000
                 task = self._events.loop.create_task(self._call(line, batch))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+                self._tasks[task] = _Call(until_s, line, batch)
+                task.add_done_callback(self._ended)
+        if self._tasks and not self._swept:
+            self._swept = True
+            self._events.loop.call_later(_SWEEP_S, self._sweep)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        call = self._tasks.pop(task)
+        if task.cancelled():  # before its first step: `_call` itself turns a cancellation into an outcome
+            call.line.in_flight -= len(call.batch)
+            for start, _ in call.batch:
+                self._back(start)
+
+    def _sweep(self) -> None:
+        """Cancel the calls that take too long: one look a quarter of a second costs less than a timer for each."""
+        now_s = self._clock.monotonic_s()
+        for task in [task for task, call in self._tasks.items() if call.until_s < now_s]:
+            task.cancel()
+        self._swept = bool(self._tasks)
+        if self._swept:
+            self._events.loop.call_later(_SWEEP_S, self._sweep)
 
     def _sleep(self, line: Line, seconds: float) -> None:
         line.asleep = True
@@ -237,7 +278,7 @@ class Caller:
         took_s = self._clock.monotonic_s() - began_s
         for (start, message), outcome in zip(batch, outcomes, strict=True):
             self.results.append(Answered(start, message.head, outcome, called_at_ms, took_s))
-        self.arrived.set()
+        self._wake_up()
         line.in_flight -= len(batch)
         self._pump(line)
 
@@ -245,10 +286,9 @@ class Caller:
         submissions = [Submission(message, start.facts.attempt + 1) for start, message in batch]
         missing = [Unknown(Reason.ANSWER_MISSING)] * len(batch)
         try:
-            async with asyncio.timeout(line.provider.call_timeout_ms / 1_000):
-                outcomes = await line.adapter.send(submissions)
-        except (TimeoutError, asyncio.CancelledError):
-            return missing
+            outcomes = await line.adapter.send(submissions)
+        except asyncio.CancelledError:
+            return missing  # it took too long, or we are leaving
         except Exception as bug:  # noqa: BLE001 - the boundary, once a provider may have been called
             self._note(bug, batch[0][0])
             return [Unknown(Reason.INTERNAL)] * len(batch)

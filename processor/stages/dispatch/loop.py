@@ -209,14 +209,14 @@ class DispatchLoop:
 
     def _collect(self) -> None:
         """Settle what the calls have brought; results for partitions that went away wait for their return."""
-        results, settled = self._caller.results, dict.fromkeys(self._gates, 0)
+        results = self._caller.results
         while results:
             done = self._settling.done(results.popleft())
             key = (done.place, done.offset)
             if done.provider is not None:
-                settled[done.provider] += 1
+                gate = self._gates[done.provider]
+                gate.note_settled()
                 if done.throttled_ms:
-                    gate = self._gates[done.provider]
                     gate.quiet_until_ms = max(gate.quiet_until_ms, self._clock.now_ms() + done.throttled_ms)
             if key not in self._in_flight:
                 continue  # another owner has settled it meanwhile
@@ -225,9 +225,6 @@ class DispatchLoop:
                 self._done.append(done)
             else:
                 self._orphans[key] = done
-        for provider, count in settled.items():
-            if count or self._gates[provider].settled >= 1:
-                self._gates[provider].note_settled(count)
         self._decide_undecided()
 
     def _decide_undecided(self) -> None:
@@ -257,6 +254,8 @@ class DispatchLoop:
         self._ticked_at_s = self._clock.monotonic_s()
         TICK.labels(self._seat.loop).observe(self._ticked_at_s - began_s)
         self._apply(commits)
+        for gate in self._gates.values():
+            gate.note_tick()
         self._lease.renew(began_s)
         self._begin(starts)
 
@@ -438,8 +437,7 @@ class DispatchLoop:
             self._tick(lambda: self._clock.monotonic_s() < deadline_s)
             if self._clock.monotonic_s() >= deadline_s or not (unsettled() or self._done):
                 break
-            self._caller.arrived.wait(_MEANWHILE_S)
-            self._caller.arrived.clear()
+            self._caller.wait(_MEANWHILE_S)
         self._stopping = stopping
 
     def _orphan(self, places: Sequence[Place]) -> None:

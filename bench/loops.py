@@ -1,0 +1,113 @@
+"""The loops that are measured, each over a topic that is filled before: records per second, wall clock."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Sequence
+
+from confluent_kafka import Consumer, Producer, TopicPartition
+
+from bench.field import Field, event_instants, fill, send_topics
+from processor.core.outcome import Accepted, Outcome
+from processor.providers.adapter import Submission
+from processor.stages.assembly import dispatch_loops, intake_loops
+from processor.stages.dispatch.caller import EventLoop
+from processor.stages.forward import ForwardLoop
+from processor.kafka.transactions import Output
+from processor.stages.record import Record
+
+TICK = 2_000
+
+
+def bare(field: Field, count: int) -> float:
+    """Return the rate of the bare transactional forward loop: consume, produce the same bytes, offsets, commit."""
+    names = field.names
+    fill(field, [names.outbound], count, facts=False)
+    consumer = Consumer(field.connection.consumer(f"{field.prefix}.bare") | {"auto.offset.reset": "earliest"})
+    consumer.subscribe([names.outbound])
+    producer = Producer(field.connection.producer(f"{field.prefix}.bare", lambda *_: None))
+    producer.init_transactions(30)
+    target, done, began, tick = send_topics(field)[1], 0, 0.0, 0
+    while done < count:
+        batch = [each for each in consumer.consume(TICK, 0.05) if each.error() is None]
+        if not batch:
+            continue
+        began = began or time.perf_counter()
+        tick += 1
+        producer.begin_transaction()
+        ends: dict[tuple[str, int], int] = {}
+        for each in batch:
+            producer.produce(target, each.value(), each.key(), tick % 2)
+            ends[each.topic() or "", each.partition() or 0] = (each.offset() or 0) + 1
+        offsets = [TopicPartition(*place, end) for place, end in ends.items()]
+        producer.send_offsets_to_transaction(offsets, consumer.consumer_group_metadata(), 10)
+        producer.commit_transaction(10)
+        done += len(batch)
+    rate = done / (time.perf_counter() - began)
+    consumer.close()
+    return rate
+
+
+class _Counted(threading.Event):
+    """Asks a loop to stop once *count* records were decided, and knows when the loop noticed."""
+
+    def __init__(self, loop: ForwardLoop, count: int) -> None:
+        super().__init__()
+        self.began = self.ended = 0.0
+        self._left = count
+        self._decide = loop._decider.decide  # noqa: SLF001 - measured from inside
+        loop._decider.decide = self._counted  # type: ignore[method-assign] # noqa: SLF001
+
+    def _counted(self, records: Sequence[Record], *, suspect: bool) -> list[list[Output]]:
+        self.began = self.began or time.perf_counter()
+        self._left -= len(records)
+        return self._decide(records, suspect=suspect)
+
+    def is_set(self) -> bool:
+        if self._left <= 0 and not self.ended:
+            self.ended = time.perf_counter()
+        return self._left <= 0
+
+
+def intake(field: Field, count: int) -> float:
+    """Return the rate at which intake judges due messages and forwards them to their send topic."""
+    parts = field.parts()
+    fill(field, [field.names.outbound], count, facts=False)
+    _, loop = intake_loops(parts)
+    assert isinstance(loop, ForwardLoop)
+    counted = _Counted(loop, count)
+    loop.run(counted)
+    return count / (counted.ended - counted.began)
+
+
+class Instant:
+    """A provider in this process that answers after *answer_s*."""
+
+    def __init__(self, answer_s: float) -> None:
+        self._answer_s = answer_s
+
+    async def send(self, batch: Sequence[Submission]) -> Sequence[Outcome]:
+        """Accept everything."""
+        if self._answer_s:
+            await asyncio.sleep(self._answer_s)
+        return [Accepted("1", "250") for _ in batch]
+
+    async def close(self) -> None:
+        """Do nothing."""
+
+
+def dispatch(field: Field, count: int, answer_s: float) -> float:
+    """Return the rate from the first to the last delivery event, over three lanes of one provider."""
+    parts = field.parts()
+    fill(field, send_topics(field), count, facts=True)
+    loops = dispatch_loops(parts, dict.fromkeys(parts.plan.providers, Instant(answer_s)), EventLoop())
+    stopping = threading.Event()
+    threads = [threading.Thread(target=loop.run, args=(stopping,)) for loop in loops]
+    for thread in threads:
+        thread.start()
+    instants = event_instants(field, count, within_s=120)
+    stopping.set()
+    for thread in threads:
+        thread.join()
+    assert len(instants) == count, f"{len(instants)} events of {count}"
+    return (count - 1) * 1_000 / (instants[-1] - instants[0])

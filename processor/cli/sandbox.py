@@ -1,0 +1,64 @@
+"""`commproc sandbox` and `commproc kafka`: servers to try things against."""
+
+import asyncio
+import signal
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from processor.cli.common import fail
+from processor.sandbox import broker
+from processor.sandbox.servers import Sandbox, SandboxConfig, run_sandbox
+
+EXAMPLES: Final = """Examples:
+
+  commproc sandbox
+
+  commproc sandbox --smtp-port 0 --http-port 0 --ledger /tmp/ledger.jsonl
+
+A recipient says what happens to its message: bounce-550@example.com, defer-451-2x@example.com (twice, then accepted),
+throttle-421-1x@example.com, drop-after-dot@example.com, slow-3s@example.com; telephone numbers by their last digits:
+…0550 is refused, …04512 deferred twice, …0999 cut after it was taken.
+"""
+KAFKA_EXAMPLES: Final = """Examples:
+
+  commproc kafka
+
+  KAFKA_BOOTSTRAP=127.0.0.1:9092 commproc kafka
+"""
+
+
+def sandbox(
+    smtp_port: Annotated[int, typer.Option(help="Port of the mail server; 0: a free one.")] = 2525,
+    http_port: Annotated[int, typer.Option(help="Port of the HTTP service; 0: a free one.")] = 8025,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    ledger: Annotated[
+        Path, typer.Option(metavar="PATH", help="File that gets a line for each message; it holds recipients.")
+    ] = Path("sandbox-ledger.jsonl"),
+) -> None:
+    """Run a mail server and an HTTP service in the providers' place, with scripted faults and a ledger."""
+    try:
+        asyncio.run(_until_asked(SandboxConfig(ledger, host, smtp_port, http_port)))
+    except OSError as error:
+        fail(f"The sandbox cannot listen or write ({type(error).__name__}); give other ports or another --ledger.")
+
+
+def kafka() -> None:
+    """Run a Kafka broker and a schema registry in the foreground; their data are deleted at the end."""
+    raise typer.Exit(broker.main())
+
+
+async def _until_asked(config: SandboxConfig) -> None:
+    running = asyncio.ensure_future(run_sandbox(config, ready=_told))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, running.cancel)
+    with suppress(asyncio.CancelledError):
+        await running
+
+
+def _told(running: Sandbox) -> None:
+    print(f"smtp {running.host}:{running.smtp_port}", flush=True)
+    print(f"http {running.http_url}", flush=True)
+    print(f"ledger {running.ledger_path}", flush=True)
