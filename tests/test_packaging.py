@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -62,6 +64,15 @@ def test_the_configuration_of_each_service_is_valid(name: str) -> None:
     assert settings.kafka.bootstrap == "kafka:19092"
     assert settings.metrics.host == "0.0.0.0"
     assert "127.0.0.1" not in str(settings.providers), "a container reaches no other at its own loopback"
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_the_command_of_each_service_is_one_that_commproc_takes(name: str) -> None:
+    command = [sys.executable, "-m", "processor.cli", *SERVICES[name]["command"], "--help"]
+
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=30)
+
+    assert done.returncode == 0, done.stderr
 
 
 def test_prometheus_asks_every_stage() -> None:
