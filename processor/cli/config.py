@@ -101,7 +101,7 @@ def _bounds(provider: Provider) -> tuple[int, int]:
 
 
 def _lanes(split: LaneSplit) -> Table:
-    table = Table("lane", "priorities", title="Lanes of channels that name none")
+    table = Table("lane", "priorities", title="Lanes by priority")
     table.add_row("express", f"{split.express}-9")
     table.add_row("high", f"{split.high}-{split.express - 1}")
     table.add_row("normal", f"{split.normal}-{split.high - 1}")

@@ -20,20 +20,21 @@ from processor.stages.clock import SystemClock
 
 EXAMPLES: Final = """Examples:
 
-  commproc send --channel Email --to ana@example.com --subject Hello --text "Good morning"
+  commproc send --channel Email --to ana@example.com --subject Hi --text Hello
 
-  commproc send --channel EmailOTP --to ana@example.com --subject Code --text-file code.txt --purpose otp
+  commproc send --channel EmailOTP --to ana@example.com --text-file code.txt
 
-  commproc send --channel SMS --to +40700000001 --text Hello --start-at +5m --interval 08:00-20:00
-  --time-zone Europe/Bucharest
+  commproc send --channel SMS --to +40700000001 --text Hi --start-at +5m
 
   commproc send --file campaign.csv
 
   generate | commproc send --file - --quiet
 
-A file has a message a line: JSON objects with the fields of schemas/OutboundMessage, or CSV with their names in the
-first line (cc and bcc with ; between addresses; columns param.NAME and property.NAME). Instants are ISO 8601 with a
-zone, Unix milliseconds, or +5m. In CSV and JSON, `interval` may stand for interval_min and interval_max.
+A file has a message a line: JSON objects with the fields of the schema
+OutboundMessage, or CSV with their names in the first line (cc and bcc with ;
+between addresses; columns param.NAME and property.NAME; interval may stand
+for interval_min and interval_max). Instants are ISO 8601 with a zone, Unix
+milliseconds, or +5m.
 """
 
 
