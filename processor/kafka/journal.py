@@ -87,8 +87,8 @@ def _unpacked(metadata: str) -> bytes:
         raw = inflate.decompress(packed, _BITS_MAX)
     except (binascii.Error, ValueError, zlib.error) as error:
         raise JournalUnreadable("not ours") from error
-    if not inflate.eof:
-        raise JournalUnreadable("cut")
+    if not inflate.eof or inflate.unused_data:
+        raise JournalUnreadable("cut, or more than one")
     return raw
 
 

@@ -1,6 +1,6 @@
 """A member of a consumer group whose partitions start exactly where the last owner's commit says."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -88,15 +88,20 @@ class Member:
             list(topics), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
         )
 
-    def poll(self, most: int, timeout_s: float) -> list[Message]:
-        """Return up to *most* records of owned partitions; waits up to *timeout_s* for the first one."""
+    def poll(self, most: int, timeout_s: float) -> Iterator[Message]:
+        """
+        Return up to *most* records of owned partitions; waits up to *timeout_s* for the first one.
+
+        To be taken to its end: what lies between the records (the end of a partition, an error) is told to
+        the owner in its turn. An end told before the records in front of it would make holes of them.
+        """
         if self._pending:
             self._advance()
             timeout_s = min(timeout_s, _ASK_AGAIN_S)
         messages = self._consumer.consume(1, timeout_s)
         if messages and most > 1:
             messages += self._consumer.consume(most - 1, 0)
-        return [message for message in messages if message.error() is None or self._heard(message)]
+        return (message for message in messages if message.error() is None or self._heard(message))
 
     def metadata(self) -> Any:
         """Return the proof of membership that a transaction's offsets carry."""

@@ -1,0 +1,205 @@
+"""A member starts each partition exactly where the group's stable commit says, and holds what it cannot know."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from confluent_kafka import Producer, TopicPartition
+
+from processor.kafka.member import Committed
+from tests.kafka.owners import seated
+from tests.support.cluster import fresh
+
+if TYPE_CHECKING:
+    from tests.support.cluster import Cluster
+
+INSTANCE = "slot-0"
+
+
+@pytest.fixture
+def group() -> str:
+    return fresh("group")
+
+
+def test_a_partition_that_was_never_committed_is_fresh_and_read_from_its_first_record(
+    cluster: Cluster, group: str
+) -> None:
+    topic = cluster.make(fresh("member"))
+    cluster.put(topic, [b"a", b"b", b"c"])
+
+    with seated(cluster.connection, group, [topic]) as member:
+        member.polled_until(lambda: len(member.records((topic, 0))) == 3)
+
+    assert member.witness.claims == {(topic, 0): Committed(0, "", fresh=True)}
+    assert member.records((topic, 0)) == [0, 1, 2]
+
+
+def test_a_partition_is_read_from_its_committed_offset_with_its_metadata(cluster: Cluster, group: str) -> None:
+    topic = cluster.make(fresh("member"))
+    cluster.put(topic, [b"a", b"b", b"c"])
+    cluster.commit(group, {(topic, 0): (2, "so far")})
+
+    with seated(cluster.connection, group, [topic]) as member:
+        member.polled_until(lambda: member.records((topic, 0)))
+
+    assert member.witness.claims == {(topic, 0): Committed(2, "so far")}
+    assert member.records((topic, 0)) == [2]
+
+
+def test_the_end_of_a_partition_is_told_after_the_records_before_it(cluster: Cluster, group: str) -> None:
+    # An end that is told first makes holes of records that are about to be read, and the mark would pass them.
+    topic = cluster.make(fresh("member"), partitions=4)
+    places = [(topic, number) for number in range(4)]
+    for _, number in places:
+        cluster.put(topic, [b"x"] * 500, number)
+
+    with seated(cluster.connection, group, [topic]) as member:
+        member.polled_until(lambda: all(("end", place, 500) in member.witness.told for place in places))
+
+    for place in places:
+        told = [(what, offset) for what, where, offset in member.witness.told if where == place]
+        assert told.index(("end", 500)) > told.index(("record", 499))
+
+
+def test_a_partition_whose_offsets_are_gone_and_whose_log_has_moved_on_is_held(cluster: Cluster, group: str) -> None:
+    topic = cluster.make(fresh("member"), partitions=2)
+    for number in range(2):
+        cluster.put(topic, [b"a", b"b", b"c"], number)
+    cluster.admin.delete_records([TopicPartition(topic, 0, 1)])[TopicPartition(topic, 0)].result(10)
+
+    with seated(cluster.connection, group, [topic]) as member:
+        member.polled_until(lambda: member.witness.held and len(member.records((topic, 1))) == 3)
+
+    assert member.witness.held == [(topic, 0)]
+    assert member.records((topic, 0)) == []
+
+
+def test_a_partition_whose_committed_offset_lies_below_its_log_is_held(cluster: Cluster, group: str) -> None:
+    topic = cluster.make(fresh("member"))
+    cluster.put(topic, [b"a", b"b", b"c"])
+    cluster.commit(group, {(topic, 0): (0, "")})
+    cluster.admin.delete_records([TopicPartition(topic, 0, 2)])[TopicPartition(topic, 0)].result(10)
+
+    with seated(cluster.connection, group, [topic]) as member:
+        member.polled_until(lambda: member.witness.held)
+
+    assert member.records((topic, 0)) == []
+
+
+def test_an_owner_that_refuses_a_partition_is_given_no_record_of_it(cluster: Cluster, group: str) -> None:
+    topic = cluster.make(fresh("member"), partitions=2)
+    for number in range(2):
+        cluster.put(topic, [b"a"], number)
+
+    with seated(cluster.connection, group, [topic]) as member:
+        member.witness.refuse = True
+        member.polled_until(lambda: len(member.witness.claims) == 2)
+        for _ in range(20):
+            member.poll()
+
+    assert [told for told in member.witness.told if told[0] == "record"] == []
+
+
+def test_a_partition_stays_pending_while_a_dead_owner_has_a_transaction_open(cluster: Cluster, group: str) -> None:
+    topic = cluster.make(fresh("member"))
+    cluster.put(topic, [b"a", b"b", b"c"])
+    other = cluster.make(fresh("member"))
+    cluster.put(other, [b"o"])
+    dead = open_transaction(cluster, group, topic)
+
+    with seated(cluster.connection, group, [topic, other]) as member:
+        member.polled_until(lambda: member.records((other, 0)))
+        assert (topic, 0) not in member.witness.claims
+        assert member.member.unstable_s() > 0
+        dead.abort_transaction(10)
+        member.polled_until(lambda: member.records((topic, 0)))
+
+    assert member.witness.claims[topic, 0] == Committed(0, "", fresh=True)
+    assert member.member.unstable_s() == 0
+
+
+def open_transaction(cluster: Cluster, group: str, topic: str) -> Producer:
+    """Leave a transaction of a member of *group* open that has committed offset 2 of *topic*."""
+    with seated(cluster.connection, group, [topic]) as dead:
+        dead.polled_until(lambda: len(dead.records((topic, 0))) == 3)
+        producer = Producer(cluster.connection.producer(fresh("dead"), lambda *_: None))
+        producer.init_transactions(20)
+        producer.begin_transaction()
+        producer.send_offsets_to_transaction([TopicPartition(topic, 0, 2)], dead.member.metadata(), 10)
+    return producer
+
+
+def test_partitions_move_between_two_members_and_each_has_one_owner(cluster: Cluster, group: str) -> None:
+    topic = cluster.make(fresh("member"), partitions=4)
+    places = {(topic, number) for number in range(4)}
+
+    with seated(cluster.connection, group, [topic]) as first:
+        first.polled_until(lambda: first.witness.owned == places)
+        with seated(cluster.connection, group, [topic]) as second:
+
+            def both_polled() -> bool:
+                first.poll()
+                return len(second.witness.owned) == 2
+
+            second.polled_until(both_polled)
+            assert first.witness.owned | second.witness.owned == places
+            assert not first.witness.owned & second.witness.owned
+        first.polled_until(lambda: first.witness.owned == places)
+
+    assert sum(what == "revoked" for what, _, _ in first.witness.told[:-4]) == 2
+
+
+def test_a_slot_that_returns_has_its_partitions_without_a_rebalance(cluster: Cluster, group: str) -> None:
+    topic = cluster.make(fresh("member"), partitions=2)
+    with seated(cluster.connection, group, [topic], instance="a") as stays:
+        with seated(cluster.connection, group, [topic], instance="b") as goes:
+
+            def both_polled() -> bool:
+                stays.poll()
+                return len(goes.witness.owned) == len(stays.witness.owned) == 1
+
+            goes.polled_until(both_polled)
+            had, known = set(goes.witness.owned), len(stays.witness.told)
+        with seated(cluster.connection, group, [topic], instance="b") as returns:
+
+            def returned() -> bool:
+                stays.poll()
+                return bool(returns.witness.owned)
+
+            returns.polled_until(returned, within_s=5)
+            assert returns.witness.owned == had
+        assert [told for told in stays.witness.told[known:] if told[0] in {"revoked", "lost", "claimed"}] == []
+
+
+def test_a_partition_claimed_again_starts_where_the_group_stands_now(cluster: Cluster, group: str) -> None:
+    topic = cluster.make(fresh("member"))
+    cluster.put(topic, [b"a", b"b", b"c"])
+
+    with seated(cluster.connection, group, [topic]) as member:
+        member.polled_until(lambda: len(member.records((topic, 0))) == 3)
+        producer = Producer(cluster.connection.producer(fresh("tick"), lambda *_: None))
+        producer.init_transactions(20)
+        producer.begin_transaction()
+        producer.send_offsets_to_transaction([TopicPartition(topic, 0, 1, "again")], member.member.metadata(), 10)
+        producer.commit_transaction(10)
+        member.member.claim_again([(topic, 0)])
+        member.polled_until(lambda: len(member.records((topic, 0))) == 5)
+
+    assert member.witness.claims[topic, 0] == Committed(1, "again")
+    assert member.records((topic, 0)) == [0, 1, 2, 1, 2]
+
+
+def test_a_paused_partition_delivers_nothing_and_goes_on_where_it_was(cluster: Cluster, group: str) -> None:
+    topic = cluster.make(fresh("member"))
+    cluster.put(topic, [b"a"])
+
+    with seated(cluster.connection, group, [topic]) as member:
+        member.polled_until(lambda: member.records((topic, 0)))
+        member.member.pause((topic, 0))
+        cluster.put(topic, [b"b"])
+        for _ in range(20):
+            member.poll()
+        assert member.records((topic, 0)) == [0]
+        member.member.resume((topic, 0))
+        member.polled_until(lambda: member.records((topic, 0)) == [0, 1])

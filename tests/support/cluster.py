@@ -1,0 +1,137 @@
+"""What tests ask of a real cluster: topics of their own, plain producers and readers, committed offsets."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from confluent_kafka import (
+    Consumer,
+    ConsumerGroupTopicPartitions,
+    IsolationLevel,
+    KafkaError,
+    Message,
+    Producer,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
+
+from processor.kafka.connection import Connection
+from tests.support.eventually import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+TIMEOUT_S = 30.0
+
+
+def fresh(word: str) -> str:
+    """Return a name that no other test has."""
+    return f"{word}-{uuid.uuid4().hex[:8]}"
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A cluster, seen from beside the processor."""
+
+    connection: Connection
+    admin: AdminClient  # kept: what it was asked dies with it
+
+    @classmethod
+    def at(cls, bootstrap: str, *, session_timeout_ms: int = 6_000) -> Cluster:
+        """Return the cluster at an address; members expire as soon as Kafka allows."""
+        connection = Connection(bootstrap, session_timeout_ms=session_timeout_ms)
+        return cls(connection, AdminClient(connection.common()))
+
+    def make(self, topic: str, partitions: int = 1, **config: str) -> str:
+        """Create a topic and wait until each partition has a leader."""
+        named = {key.replace("_", "."): value for key, value in config.items()}
+        self.admin.create_topics([NewTopic(topic, partitions, 1, config=named)])[topic].result(TIMEOUT_S)
+        eventually(lambda: len(self._led([topic])) == partitions, within_s=TIMEOUT_S, what=f"leaders of {topic}")
+        return topic
+
+    def _led(self, topics: Sequence[str]) -> list[tuple[str, int]]:
+        known = self.admin.list_topics(timeout=TIMEOUT_S).topics
+        found = [(name, known[name].partitions) for name in topics if name in known]
+        return [(name, number) for name, parts in found for number, each in parts.items() if each.leader > 0]
+
+    def producer(self, **more: Any) -> Producer:
+        """Return a producer that is acknowledged by all."""
+        return Producer(
+            self.connection.common() | {"acks": "all", "linger.ms": 5, "partitioner": "murmur2_random"} | more
+        )
+
+    def put(self, topic: str, values: Iterable[bytes | None], partition: int = -1) -> None:
+        """Write records and wait for their acknowledgement."""
+        producer = self.producer()
+        for value in values:
+            producer.produce(topic, value, partition=partition)
+        assert producer.flush(TIMEOUT_S) == 0
+
+    def starts(self, places: Iterable[tuple[str, int]]) -> dict[tuple[str, int], int]:
+        """Return the first offset of each partition."""
+        return self._offsets(places, OffsetSpec.earliest())
+
+    def ends(self, places: Iterable[tuple[str, int]]) -> dict[tuple[str, int], int]:
+        """Return the offset behind the last committed record of each partition."""
+        return self._offsets(places, OffsetSpec.latest())
+
+    def _offsets(self, places: Iterable[tuple[str, int]], spec: OffsetSpec) -> dict[tuple[str, int], int]:
+        asked = {TopicPartition(*place): spec for place in places}
+        if not asked:
+            return {}
+        answers = self.admin.list_offsets(asked, isolation_level=IsolationLevel.READ_COMMITTED)
+        return {(place.topic, place.partition): future.result(TIMEOUT_S).offset for place, future in answers.items()}
+
+    def places(self, topics: Sequence[str]) -> list[tuple[str, int]]:
+        """Return the partitions of *topics*."""
+        known = self.admin.list_topics(timeout=TIMEOUT_S).topics
+        return [(name, number) for name in topics for number in known[name].partitions]
+
+    def committed(self, group: str, places: Iterable[tuple[str, int]]) -> dict[tuple[str, int], TopicPartition]:
+        """Return what *group* has committed, stable offsets only; a partition without one is left out."""
+        wanted = ConsumerGroupTopicPartitions(group, [TopicPartition(*place) for place in places])
+        answer = self.admin.list_consumer_group_offsets([wanted], require_stable=True)[group].result(TIMEOUT_S)
+        return {
+            (part.topic, part.partition): part
+            for part in answer.topic_partitions
+            if part.error is None and part.offset >= 0
+        }
+
+    def commit(self, group: str, offsets: Mapping[tuple[str, int], tuple[int, str]]) -> None:
+        """Commit for a group that has no members."""
+        parts = [TopicPartition(*place, offset, metadata) for place, (offset, metadata) in offsets.items()]
+        asked = [ConsumerGroupTopicPartitions(group, parts)]
+        answer = self.admin.alter_consumer_group_offsets(asked)[group].result(TIMEOUT_S)
+        assert all(part.error is None for part in answer.topic_partitions)
+
+    def forget(self, group: str) -> None:
+        """Erase what a group without members has committed."""
+        self.admin.delete_consumer_groups([group])[group].result(TIMEOUT_S)
+
+    def read(self, topics: Sequence[str], *, committed: bool = True) -> list[Message]:
+        """Return every record that is in *topics* now."""
+        level = "read_committed" if committed else "read_uncommitted"
+        reader = Consumer(
+            self.connection.common()
+            | {"group.id": fresh("reader"), "isolation.level": level, "enable.partition.eof": True}
+            | {"auto.offset.reset": "earliest", "enable.auto.commit": False, "fetch.wait.max.ms": 20}
+        )
+        places = self.places(topics)
+        reader.assign([TopicPartition(*place, -2) for place in places])
+        left, found = set(places), list[Message]()
+        try:
+            while left:
+                messages = reader.consume(5_000, TIMEOUT_S)
+                assert messages, f"nothing more to read, yet no end of {sorted(left)}"
+                for message in messages:
+                    error = message.error()
+                    if error is None:
+                        found.append(message)
+                    else:
+                        assert error.code() == KafkaError._PARTITION_EOF, error
+                        left.discard((message.topic() or "", message.partition() or 0))
+        finally:
+            reader.close()
+        return found
