@@ -247,7 +247,7 @@ class ForwardLoop:
     def revoked(self, places: Sequence[Place]) -> None:
         """Say that we leave on purpose, and forget the partitions."""
         if self._in_tick:
-            self._given_up = not self._in_tick.isdisjoint(places)
+            self._given_up = self._given_up or not self._in_tick.isdisjoint(places)
         else:
             self._leave(places)
         self._drop(places)

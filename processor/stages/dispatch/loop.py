@@ -407,10 +407,10 @@ class DispatchLoop:
 
     def revoked(self, places: Sequence[Place]) -> None:
         """Stop admitting, finish what is under way within bounds, commit, let go."""
+        self._caller.withdraw(places)
         if self._in_tick:
-            self._given_up = not self._in_tick.isdisjoint(places)
+            self._given_up = self._given_up or not self._in_tick.isdisjoint(places)
         else:
-            self._caller.withdraw(places)
             gone = set(places)
             deadline_s = self._clock.monotonic_s() + _REVOKE_GRACE_S
             self._settle_rest(deadline_s, lambda: any(place in gone for place, _ in self._in_flight))
