@@ -4,16 +4,18 @@ import asyncio
 import threading
 import time
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from bench.field import Field, event_instants, fill, send_topics
 from processor.core.outcome import Accepted, Outcome
+from processor.kafka.transactions import Output
 from processor.providers.adapter import Submission
-from processor.stages.assembly import dispatch_loops, intake_loops
+from processor.stages.assembly import calm_collector, dispatch_loops, intake_loops, run_loops
 from processor.stages.dispatch.caller import EventLoop
 from processor.stages.forward import ForwardLoop
-from processor.kafka.transactions import Output
 from processor.stages.record import Record
 
 TICK = 2_000
@@ -76,6 +78,7 @@ def intake(field: Field, count: int) -> float:
     _, loop = intake_loops(parts)
     assert isinstance(loop, ForwardLoop)
     counted = _Counted(loop, count)
+    calm_collector()
     loop.run(counted)
     return count / (counted.ended - counted.began)
 
@@ -102,12 +105,11 @@ def dispatch(field: Field, count: int, answer_s: float) -> float:
     fill(field, send_topics(field), count, facts=True)
     loops = dispatch_loops(parts, dict.fromkeys(parts.plan.providers, Instant(answer_s)), EventLoop())
     stopping = threading.Event()
-    threads = [threading.Thread(target=loop.run, args=(stopping,)) for loop in loops]
-    for thread in threads:
-        thread.start()
-    instants = event_instants(field, count, within_s=120)
+    running = threading.Thread(target=run_loops, args=(loops, stopping))
+    running.start()
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as apart:  # a reader here would share our interpreter
+        instants = apart.submit(event_instants, field, count, within_s=120).result()
     stopping.set()
-    for thread in threads:
-        thread.join()
+    running.join()
     assert len(instants) == count, f"{len(instants)} events of {count}"
     return (count - 1) * 1_000 / (instants[-1] - instants[0])

@@ -1,5 +1,6 @@
 """Puts the loops of a process together, and runs them until they are asked to stop."""
 
+import gc
 import random
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -192,8 +193,21 @@ def _dispatch_loop(
     )
 
 
+def calm_collector() -> None:
+    """
+    Let the garbage collector look less often: it walks everything that waits, and finds nothing.
+
+    Records, facts and results form no cycles. With Python's own thresholds a dispatcher under load
+    spent a tenth of its time in 27 full collections of 100,000 messages.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 50, 50)
+
+
 def run_loops(loops: Sequence[Loop], stopping: threading.Event) -> None:
     """Run each loop in a thread; when one fails all stop, and its error is raised."""
+    calm_collector()
     failures: list[BaseException] = []
 
     def guarded(loop: Loop) -> None:

@@ -4,7 +4,6 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from functools import partial
 from typing import Any, Final, NamedTuple
 
 import uvloop
@@ -230,15 +229,14 @@ class Caller:
             if start.lane is Lane.EXPRESS:
                 most = 1  # express never waits for company
             try:
-                message = self._boundary.run(
-                    partial(self._judged, start), partial(self._defect, start), at=at(start.record)
-                )
+                message = self._judged(start)
             except RegistryUnavailable:
                 self._sleep(line, _REGISTRY_AGAIN_S)
                 return
-            except TooManyErrors as error:
-                self.failed = error
-                return
+            except Exception as bug:  # noqa: BLE001 - the boundary, before a provider is called
+                self._note(bug, start)
+                self._hand_in(Refused(start, None, Reason.INTERNAL, None))
+                message = None
             line.queue.popleft()
             if message is not None:
                 batch.append((start, message))
@@ -262,9 +260,6 @@ class Caller:
             return None
         self._hand_in(Withdrawn(start, message.head, verdict))
         return None
-
-    def _defect(self, start: Start) -> None:
-        self._hand_in(Refused(start, None, Reason.INTERNAL, None))
 
     def _head(self, start: Start) -> Head | None:
         try:
