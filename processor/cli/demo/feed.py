@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from time import monotonic, time_ns
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from confluent_kafka import KafkaError, Producer
 
@@ -48,7 +48,7 @@ class Feed:
         )
         self._thread = threading.Thread(target=self._run, name="feed")
 
-    def __enter__(self) -> "Feed":
+    def __enter__(self) -> Self:
         """Begin."""
         self._thread.start()
         return self

@@ -1,6 +1,6 @@
 """Counts what still waits in Kafka, record by record, from what the stages have committed."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any, Final
@@ -14,7 +14,7 @@ from processor.core.tiers import TIERS_S
 from processor.core.words import DelayClass, Lane
 from processor.kafka.admin import Topics
 from processor.kafka.connection import Connection
-from processor.kafka.journal import decode
+from processor.kafka.journal import Entry, decode
 from processor.kafka.topics import MARKER_KEY, Names, send_topics
 
 Place = tuple[str, int]
@@ -29,6 +29,15 @@ class Held:
     topic: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """A consumer group and its topics; *journalled*: its commits say what is finished above the mark."""
+
+    name: str
+    topics: tuple[str, ...]
+    journalled: bool = False
+
+
 def held(connection: Connection, names: Names, plan: Plan) -> tuple[Held, ...]:
     """
     Return every message that an inbound, delay or send topic holds and its group has not yet finished with.
@@ -37,45 +46,42 @@ def held(connection: Connection, names: Names, plan: Plan) -> tuple[Held, ...]:
     `TimeoutError` where a topic cannot be read to its end.
     """
     groups = _groups(names, plan)
-    counts = Topics(connection).partitions(topic for topics in groups.values() for topic in topics)
-    committed = {
-        place: entry
-        for group, topics in groups.items()
-        for place, entry in _committed(connection, group, [(t, p) for t in topics for p in range(counts[t])])
-    }
+    counts = Topics(connection).partitions(topic for group in groups for topic in group.topics)
+    entries = {place: entry for group in groups for place, entry in _committed(connection, group, counts)}
+    records = _records_from(connection, names, {place: entry.mark for place, entry in entries.items()})
     return tuple(
         Held(message.key().decode("utf-8", "replace"), message.topic())
-        for message in _records_from(connection, names, {place: offset for place, (offset, _) in committed.items()})
-        if message.key() != MARKER_KEY and message.offset() not in committed[message.topic(), message.partition()][1]
+        for message in records
+        if message.key() != MARKER_KEY
+        and message.offset() not in entries[message.topic(), message.partition()].finished
     )
 
 
-def _groups(names: Names, plan: Plan) -> Mapping[str, Sequence[str]]:
-    """Return the topics of each consumer group."""
+def _groups(names: Names, plan: Plan) -> tuple[_Group, ...]:
     send = send_topics(plan, names)
-    express = [topic for topic in send if names.send_parts(topic)[1] is Lane.EXPRESS]
-    return {
-        names.group("intake", "rest"): [names.outbound],
-        names.group("intake", "express"): [names.express],
-        names.group("dispatch", "express"): express,
-        names.group("dispatch", "rest"): [topic for topic in send if topic not in express],
-        **{names.group("delay", each): [names.delay(each, seconds) for seconds in TIERS_S] for each in DelayClass},
-    }
+    express = tuple(topic for topic in send if names.send_parts(topic)[1] is Lane.EXPRESS)
+    rest = tuple(topic for topic in send if topic not in express)
+    tiers = {each: tuple(names.delay(each, seconds) for seconds in TIERS_S) for each in DelayClass}
+    return (
+        _Group(names.group("intake", "express"), (names.express,)),
+        _Group(names.group("intake", "rest"), (names.outbound,)),
+        *(_Group(names.group("delay", each), topics) for each, topics in tiers.items()),
+        _Group(names.group("dispatch", "express"), express, journalled=True),
+        _Group(names.group("dispatch", "rest"), rest, journalled=True),
+    )
 
 
-def _committed(
-    connection: Connection, group: str, places: Sequence[Place]
-) -> Iterator[tuple[Place, tuple[int, frozenset[int]]]]:
-    """Yield the committed offset of each place, and the offsets above it that are finished."""
-    asked = ConsumerGroupTopicPartitions(group, [TopicPartition(*place) for place in places])
-    (future,) = AdminClient(connection.common()).list_consumer_group_offsets([asked]).values()
+def _committed(connection: Connection, group: _Group, counts: Mapping[str, int]) -> Iterator[tuple[Place, Entry]]:
+    """Yield what the group has committed of each partition."""
+    places = [TopicPartition(topic, partition) for topic in group.topics for partition in range(counts[topic])]
+    asked = [ConsumerGroupTopicPartitions(group.name, places)]
+    admin = AdminClient(connection.common())  # a name of its own: its answers end with it
+    (future,) = admin.list_consumer_group_offsets(asked, require_stable=True).values()
     for found in future.result(ANSWER_S).topic_partitions:
-        offset = max(0, found.offset)  # -1001: nothing was committed yet
-        journal = f".{'dispatch'}." in f".{group}." and found.offset >= 0
-        yield (
-            (found.topic, found.partition),
-            (offset, decode(offset, found.metadata).finished if journal else frozenset()),
-        )
+        mark = max(0, found.offset)  # negative: nothing was committed yet
+        entry = Entry(mark, frozenset(), frozenset())
+        known = group.journalled and found.offset >= 0
+        yield (found.topic, found.partition), decode(mark, found.metadata) if known else entry
 
 
 def _records_from(connection: Connection, names: Names, offsets: Mapping[Place, int]) -> Iterator[Any]:
@@ -88,11 +94,12 @@ def _records_from(connection: Connection, names: Names, offsets: Mapping[Place, 
             if monotonic() > deadline_s:
                 raise TimeoutError("the topics cannot be read to their ends")
             for message in consumer.consume(_BATCH, 0.2):
-                if message.error() is None:
+                error = message.error()
+                if error is None:
                     yield message
-                elif message.error().code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - librdkafka's own name
+                elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - librdkafka's own name
                     unread.discard((message.topic(), message.partition()))
                 else:
-                    raise KafkaException(message.error())
+                    raise KafkaException(error)
     finally:
         consumer.close()

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
-from typing import Any, Final, assert_never
+from typing import Any, Final, Self, assert_never
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
@@ -61,12 +61,12 @@ class Watch:
         self._codec, self._ledger = codec, ledger
         self._tiers = {names.delay(each, seconds): seconds for each in DelayClass for seconds in TIERS_S}
         self._events = (names.delivery, names.retry, names.dead_letter)
-        self._read_to: dict[tuple[str, int], int] = {}
         self._consumer = reader(connection, f"{names.prefix}.watch")
         counts = Topics(connection).partitions([*self._events, *self._tiers])
-        self._consumer.assign([TopicPartition(topic, each, 0) for topic, n in counts.items() for each in range(n)])
+        self._read_to = {(topic, each): 0 for topic, count in counts.items() for each in range(count)}
+        self._consumer.assign([TopicPartition(*place, 0) for place in self._read_to])
 
-    def __enter__(self) -> "Watch":
+    def __enter__(self) -> Self:
         """Return the watch."""
         return self
 
