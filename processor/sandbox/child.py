@@ -62,6 +62,11 @@ class Child:
         """The server's process id."""
         return self._process.pid
 
+    @property
+    def exit_code(self) -> int | None:
+        """How the server ended: its exit code, minus the signal that killed it, None before `ended` says so."""
+        return self._process.returncode
+
     def ended(self, *, within_s: float = 0.0) -> bool:
         """Tell whether the process is over, waiting up to *within_s* for that."""
         try:
