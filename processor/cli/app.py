@@ -2,7 +2,7 @@
 
 import typer
 
-from processor.cli import config, run, sandbox, send, topics
+from processor.cli import config, run, sandbox, send, show, tail, topics
 
 app = typer.Typer(
     name="commproc",
@@ -17,6 +17,8 @@ app = typer.Typer(
 app.command("run", epilog=run.EXAMPLES)(run.run)
 app.add_typer(topics.app, name="topics")
 app.command("send", epilog=send.EXAMPLES)(send.send)
+app.command("tail", epilog=tail.EXAMPLES)(tail.tail)
+app.command("show", epilog=show.EXAMPLES)(show.show)
 app.add_typer(config.app, name="config")
 app.command("sandbox", epilog=sandbox.EXAMPLES)(sandbox.sandbox)
 app.command("kafka", epilog=sandbox.KAFKA_EXAMPLES)(sandbox.kafka)

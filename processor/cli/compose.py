@@ -22,11 +22,11 @@ _MESSAGE_STATUSES: Final = ("NEW", "ERROR")
 
 
 class Wrong(Exception):
-    """A field that cannot be used: its name, and what to write instead."""
+    """A field that cannot be used: its name (empty for the whole line), and what to write instead."""
 
     def __init__(self, field: str, write: str) -> None:
         """Name the field; its content goes nowhere."""
-        super().__init__(f"{field}: {write}")
+        super().__init__(f"{field}: {write}" if field else write)
 
 
 def message_of(row: Row, *, now_ms: int) -> Message:
@@ -95,7 +95,7 @@ def _instant(name: str, value: Any, now_ms: int) -> int:
     if isinstance(value, int) and not isinstance(value, bool):
         return value
     text = str(value)
-    if re.fullmatch(r"[0-9]{1,15}", text):
+    if re.fullmatch(r"[0-9]{12,15}", text):  # fewer digits are a year, or seconds
         return int(text)
     if ahead := re.fullmatch(r"\+([0-9]{1,6})([smhd])", text):
         return now_ms + int(ahead[1]) * _UNITS_MS[ahead[2]]

@@ -116,7 +116,7 @@ class Outbox:
         try:
             value = self._codec.encode_message(message)
         except ValueError:
-            raise Wrong("line", "write UTF-8, and numbers that fit their field") from None
+            raise Wrong("", "write UTF-8, and numbers that fit their field") from None
         if len(value) > self._plan.message_bytes_max:
             raise Wrong("message", f"is larger than limits.message_bytes_max, {self._plan.message_bytes_max} bytes")
         return value

@@ -62,7 +62,7 @@ def _from_json(lines: Lines) -> Iterator[tuple[int, Row | Wrong]]:
         except ValueError:  # a lone surrogate, too
             row = None
         good = isinstance(row, dict)
-        yield lines.number, row if good else Wrong("line", "write one JSON object, in UTF-8")
+        yield lines.number, row if good else Wrong("", "write one JSON object, in UTF-8")
 
 
 def _from_csv(lines: Lines) -> Iterator[tuple[int, Row | Wrong]]:
@@ -75,9 +75,9 @@ def _from_csv(lines: Lines) -> Iterator[tuple[int, Row | Wrong]]:
                 continue
             row = dict(zip(names, cells, strict=False))
             good = len(cells) == len(names)
-            yield reader.line_num, row if good else Wrong("line", f"write {len(names)} cells, as the first line has")
+            yield reader.line_num, row if good else Wrong("", f"write {len(names)} cells, as the first line has")
     except csv.Error:
         yield (
             reader.line_num,
-            Wrong("line", "write CSV with , between cells and quotes doubled; nothing after it was read"),
+            Wrong("", "write CSV with , between cells and quotes doubled; nothing after it was read"),
         )

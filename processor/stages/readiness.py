@@ -9,7 +9,10 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from processor.kafka.connection import Connection
+from processor.logs import logger
 from processor.metrics import Health
+
+log = logger()
 
 _EVERY_S: Final = 0.5
 _ANSWER_S: Final = 2.0
@@ -61,6 +64,7 @@ class Readiness:
             self._health.set_ready(ready=ready, why=why)
             self._stopping.wait(_EVERY_S)
         self._health.set_ready(ready=False, why="stopping")
+        log.info("process.stopping")
 
     def _judged(self) -> tuple[bool, str]:
         try:

@@ -1,0 +1,55 @@
+"""Events as people and programs read them: one line, or one JSON object with the schema's names."""
+
+from dataclasses import fields
+from typing import Any, Final, assert_never
+
+from processor.cli.output import instant, plain
+from processor.core.events import DeadLetter, DeliveryEvent, RetryEvent
+
+Event = DeliveryEvent | RetryEvent | DeadLetter
+
+NAMES: Final = {  # our attribute: the schema's name
+    "occurred_at_ms": "occurred_at",
+    "next_attempt_at_ms": "next_attempt_at",
+    "origin_timestamp_ms": "origin_timestamp",
+    "value_size_bytes": "value_size",
+}
+KINDS: Final[dict[type[Event], str]] = {DeliveryEvent: "delivery", RetryEvent: "retry", DeadLetter: "dead-letter"}
+
+
+def as_json(event: Event) -> dict[str, Any]:
+    """Return an event's fields; a dead letter's value is left out, for it is somebody's message."""
+    found: dict[str, Any] = {"kind": KINDS[type(event)]}
+    for each in fields(event):
+        value = getattr(event, each.name)
+        if each.name == "origin":
+            found |= {"origin_topic": value.topic, "origin_partition": value.partition, "origin_offset": value.offset}
+        elif each.name != "value":
+            found[NAMES.get(each.name, each.name)] = value
+    return found
+
+
+def as_row(event: Event) -> tuple[str, str, str, str, str, str, str]:
+    """Return time, message id, what happened, attempt, provider, reason and code, note."""
+    time, message_id = instant(event.occurred_at_ms), plain(event.message_id)
+    match event:
+        case DeliveryEvent():
+            note = "in doubt" if event.in_doubt else _where(event.field_name)
+            return time, message_id, event.status, str(event.attempt), plain(event.provider), _why(event), note
+        case RetryEvent():
+            note = f"next at {instant(event.next_attempt_at_ms)}" + (", in doubt" if event.in_doubt else "")
+            return time, message_id, "retry", str(event.attempt), plain(event.provider), _why(event), note
+        case DeadLetter():
+            origin = f"{event.origin.topic}/{event.origin.partition}@{event.origin.offset}"
+            note = " ".join(part for part in (_where(event.field_name), f"from {origin}") if part)
+            return time, message_id, "dead letter", str(event.attempts), "-", str(event.reason), note
+        case _:
+            assert_never(event)
+
+
+def _why(event: DeliveryEvent | RetryEvent) -> str:
+    return f"{event.reason} ({plain(event.provider_code)})" if event.provider_code else str(event.reason)
+
+
+def _where(field_name: str | None) -> str:
+    return f"field {plain(field_name)}" if field_name else ""

@@ -1,0 +1,74 @@
+"""The events of one message."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from processor.cli.facts import Event
+from processor.cli.murmur2 import partition_of
+from processor.cli.scan import BEGINNING, Scan
+from processor.cli.tail import decoded
+from processor.codec.events import EventCodec
+from processor.core.events import DeadLetter, DeliveryEvent, RetryEvent
+from processor.core.words import Reason, Status
+from processor.kafka.admin import Topics
+from processor.kafka.connection import Connection
+from processor.kafka.member import Place
+from processor.kafka.topics import Names
+
+ORDER: Final = (RetryEvent, DeliveryEvent, DeadLetter)
+"""Of events of one instant: the attempt, the result, the copy."""
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """The events of a message in the order of time; *whole*: nothing was left unread."""
+
+    events: tuple[Event, ...]
+    whole: bool
+
+    @property
+    def status(self) -> Status | None:
+        """
+        Return what the message has come to; None where it has no result.
+
+        A record with an id that was there before is DUPLICATE, or REJECTED for its other content: that is a result
+        of the record, and not of the message.
+        """
+        ended = [each for each in self.events if isinstance(each, DeliveryEvent) and each.terminal]
+        own = [
+            each for each in ended if each.status is not Status.DUPLICATE and each.reason is not Reason.OTHER_CONTENT
+        ]
+        return (own or ended)[0].status if ended else None
+
+
+def read_history(
+    connection: Connection, topics: Topics, names: Names, codec: EventCodec, message_id: str, *, within_s: float
+) -> History:
+    """
+    Return the events of *message_id*.
+
+    The partitions of its key come first. Others are only read where those hold no result: partitions may have been
+    added since.
+    """
+    counts = topics.partitions([names.delivery, names.retry, names.dead_letter])
+    keyed = {(topic, partition_of(message_id.encode(), count)) for topic, count in counts.items()}
+    rest = {(topic, each) for topic, count in counts.items() for each in range(count)} - keyed
+    found = _read(connection, sorted(keyed), codec, message_id, within_s)
+    if found.status is None and rest:
+        more = _read(connection, sorted(rest), codec, message_id, within_s)
+        found = History(_sorted((*found.events, *more.events)), found.whole and more.whole)
+    return found
+
+
+def _read(
+    connection: Connection, places: Sequence[Place], codec: EventCodec, message_id: str, within_s: float
+) -> History:
+    key = message_id.encode()
+    with Scan(connection, dict.fromkeys(places, BEGINNING)) as scan:
+        ours = (message for message in scan.records(within_s=within_s) if message.key() == key)
+        return History(_sorted(tuple(decoded(codec, ours))), scan.whole)
+
+
+def _sorted(events: tuple[Event, ...]) -> tuple[Event, ...]:
+    return tuple(sorted(events, key=lambda event: (event.occurred_at_ms, ORDER.index(type(event)))))

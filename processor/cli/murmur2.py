@@ -1,0 +1,27 @@
+"""The partition that a key goes to, as Java producers and librdkafka's `murmur2_random` choose it."""
+
+from typing import Final
+
+_SEED: Final = 0x9747B28C  # org.apache.kafka.common.utils.Utils.murmur2
+_MULTIPLIER: Final = 0x5BD1E995
+_MASK: Final = 0xFFFFFFFF
+_SIGN: Final = 0x7FFFFFFF
+
+
+def partition_of(key: bytes, partitions: int) -> int:
+    """Return the partition of *key* in a topic with that many *partitions*."""
+    return (murmur2(key) & _SIGN) % partitions
+
+
+def murmur2(key: bytes) -> int:
+    """Return the 32-bit MurmurHash2 of *key*, unsigned."""
+    digest = (_SEED ^ len(key)) & _MASK
+    whole = len(key) & ~3
+    for at in range(0, whole, 4):
+        word = int.from_bytes(key[at : at + 4], "little") * _MULTIPLIER & _MASK
+        word = (word ^ (word >> 24)) * _MULTIPLIER & _MASK
+        digest = (digest * _MULTIPLIER & _MASK) ^ word
+    if whole < len(key):
+        digest = (digest ^ int.from_bytes(key[whole:], "little")) * _MULTIPLIER & _MASK
+    digest = (digest ^ (digest >> 13)) * _MULTIPLIER & _MASK
+    return digest ^ (digest >> 15)
