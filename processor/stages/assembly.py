@@ -19,6 +19,7 @@ from processor.kafka.topics import Names
 from processor.logs import logger
 from processor.metrics import Health
 from processor.providers.adapter import Adapter
+from processor.stages.boundary import PER_MINUTE_MAX
 from processor.stages.clock import SystemClock
 from processor.stages.dispatch.admission import Gate
 from processor.stages.dispatch.caller import Caller, EventLoop, Line
@@ -26,7 +27,7 @@ from processor.stages.dispatch.calls import Lease
 from processor.stages.dispatch.capacity import Rate, slots_of
 from processor.stages.dispatch.loop import DispatchLoop
 from processor.stages.dispatch.settling import Settling
-from processor.stages.forward import ForwardLoop, Seat
+from processor.stages.forward import Decider, ForwardLoop, Seat
 from processor.stages.judging import Delay, Intake, Judging
 from processor.stages.publish import Publisher
 from processor.stages.routes import Routes
@@ -67,6 +68,8 @@ class Parts:
     clock: Clock = field(default_factory=SystemClock)
     zones: Zones = zones
     stop_grace_s: float = 25.0
+    tick_records_max: int = 2_000
+    errors_per_minute_max: int = PER_MINUTE_MAX
 
     def publisher(self) -> Publisher:
         """Return what makes events."""
@@ -80,6 +83,12 @@ class Parts:
         """Return the seat of one loop."""
         return Seat(loop, self.names.group(stage, part), self.slot, tuple(topics))
 
+    def forward_loop(self, seat: Seat, decider: Decider) -> ForwardLoop:
+        """Return a loop of intake or delay."""
+        return ForwardLoop(
+            self.connection, seat, decider, self.clock, self.health, tick_records_max=self.tick_records_max
+        )
+
     def judging(self, stage: str) -> Judging:
         """Return what intake and delay judge with."""
         return Judging(
@@ -90,6 +99,7 @@ class Parts:
             routes=self.routes(),
             clock=self.clock,
             zones=self.zones,
+            errors_per_minute_max=self.errors_per_minute_max,
         )
 
 
@@ -99,23 +109,15 @@ def intake_loops(parts: Parts) -> list[Loop]:
         parts.seat("intake.express", "intake", "express", [parts.names.express]),
         parts.seat("intake", "intake", "rest", [parts.names.outbound]),
     )
-    return [
-        ForwardLoop(
-            parts.connection, seat, Intake(parts.judging("intake"), Trial(parts.open_codecs)), parts.clock, parts.health
-        )
-        for seat in seats
-    ]
+    return [parts.forward_loop(seat, Intake(parts.judging("intake"), Trial(parts.open_codecs))) for seat in seats]
 
 
 def delay_loops(parts: Parts) -> list[Loop]:
     """Return a loop for each class of delay tiers."""
     return [
-        ForwardLoop(
-            parts.connection,
+        parts.forward_loop(
             parts.seat(f"delay.{each}", "delay", each, [parts.names.delay(each, seconds) for seconds in TIERS_S]),
             Delay(parts.judging("delay"), parts.names),
-            parts.clock,
-            parts.health,
         )
         for each in DelayClass
     ]
@@ -174,6 +176,7 @@ def _dispatch_loop(
             clock=parts.clock,
             zones=parts.zones,
             lease=lease,
+            errors_per_minute_max=parts.errors_per_minute_max,
         ),
         settling=Settling(
             plan=parts.plan,

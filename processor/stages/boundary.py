@@ -14,7 +14,7 @@ log = logger()
 T = TypeVar("T")
 
 PER_MINUTE_MAX: Final = 20
-"""More defects than this in a minute stop the process: a bad release must not dead-letter a backlog."""
+_MINUTE_S: Final = 60.0
 
 
 class TooManyErrors(Exception):
@@ -22,13 +22,19 @@ class TooManyErrors(Exception):
 
 
 class Boundary:
-    """Runs a step on one record; a defect becomes the fallback's result."""
+    """
+    Runs a step on one record; a defect becomes the fallback's result.
 
-    def __init__(self, stage: str, clock: Clock) -> None:
+    More than *per_minute_max* of them in a minute stop the process: a bad release must not
+    dead-letter a backlog.
+    """
+
+    def __init__(self, stage: str, clock: Clock, per_minute_max: int = PER_MINUTE_MAX) -> None:
         """Count the defects of *stage*."""
+        self._most = per_minute_max
         self._stage = stage
         self._clock = clock
-        self._caught: deque[float] = deque(maxlen=PER_MINUTE_MAX)
+        self._caught: deque[float] = deque(maxlen=per_minute_max + 1)
 
     def run(self, step: Callable[[], T], fallback: Callable[[], T], *, at: str) -> T:
         """Return what *step* returns, or what *fallback* does where it raises what no one expects."""
@@ -47,5 +53,5 @@ class Boundary:
         INTERNAL_ERRORS.labels(self._stage).inc()
         now_s = self._clock.monotonic_s()
         self._caught.append(now_s)
-        if len(self._caught) == PER_MINUTE_MAX and now_s - self._caught[0] < 60:  # noqa: PLR2004 - a minute
+        if len(self._caught) > self._most and now_s - self._caught[0] < _MINUTE_S:
             raise TooManyErrors(self._stage) from bug

@@ -24,7 +24,7 @@ from processor.stages.record import Record, record_of
 
 log = logger()
 
-TICK_RECORDS_MAX: Final = 2_000
+_SUSPECT_RECORDS: Final = 2_000
 CLEAN: Final = "clean"
 """Commit metadata of an owner that left on purpose; any other end may have been the fault of a record."""
 
@@ -71,8 +71,18 @@ class Seat:
 class ForwardLoop:
     """One thread that forwards the records of one group; see the module of the stage for what it decides."""
 
-    def __init__(self, connection: Connection, seat: Seat, decider: Decider, clock: Clock, health: Health) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        seat: Seat,
+        decider: Decider,
+        clock: Clock,
+        health: Health,
+        *,
+        tick_records_max: int,
+    ) -> None:
         """Join the group; nothing is read before `run`."""
+        self._most = tick_records_max
         self._seat = seat
         self._decider = decider
         self._clock = clock
@@ -115,7 +125,7 @@ class ForwardLoop:
         now_ms = self._clock.now_ms()
         if any(part.full and (part.head_ready_ms() or 0) <= now_ms for part in self._partitions.values()):
             return  # what is ready goes first; a pause would cost more than the wait
-        self._poll(TICK_RECORDS_MAX, self._timeout_s(now_ms))
+        self._poll(self._most, self._timeout_s(now_ms))
 
     def _poll(self, most: int, timeout_s: float) -> None:
         partitions, header = self._partitions, self._decider.header
@@ -139,7 +149,7 @@ class ForwardLoop:
                 self._member.pause(place)
 
     def _ready(self) -> dict[Place, list[Record]]:
-        now_ms, room = self._clock.now_ms(), TICK_RECORDS_MAX
+        now_ms, room = self._clock.now_ms(), self._most
         ready = {}
         for place, part in self._partitions.items():
             records = part.take(now_ms, min(room, self._suspect.get(place, room)))
@@ -218,7 +228,7 @@ class ForwardLoop:
 
     def _meanwhile(self) -> bool:
         self._health.beat(self._seat.loop)
-        self._poll(TICK_RECORDS_MAX // 10, _MEANWHILE_S)
+        self._poll(self._most // 10 + 1, _MEANWHILE_S)
         return not self._given_up
 
     def _begin_again(self, fenced: Fenced) -> None:
@@ -236,7 +246,7 @@ class ForwardLoop:
         share = _LOOKAHEAD_BYTES // max(1, len(self._seat.topics))
         self._partitions[place] = Lookahead(self._decider.wait_ms(place[0]), share, committed.offset)
         if not committed.fresh and committed.metadata != CLEAN:
-            self._suspect[place] = TICK_RECORDS_MAX
+            self._suspect[place] = max(_SUSPECT_RECORDS, self._most)
         return committed.offset
 
     def journal_lost(self, place: Place) -> None:

@@ -47,6 +47,7 @@ class Judging:
         routes: Routes,
         clock: Clock,
         zones: Zones,
+        errors_per_minute_max: int,
     ) -> None:
         """Judge by *plan*."""
         self.stage = stage
@@ -56,7 +57,7 @@ class Judging:
         self.routes = routes
         self.clock = clock
         self.zones = zones
-        self.boundary = Boundary(stage, clock)
+        self.boundary = Boundary(stage, clock, errors_per_minute_max)
 
     def outputs(self, record: Record, head: Head, facts: Facts) -> list[Output]:
         """Return what the verdict of this instant asks for."""
@@ -75,7 +76,7 @@ class Judging:
 
     def unreadable(self, record: Record, facts: Facts, error: Unreadable) -> list[Output]:
         """Return the dead letter of a record that nobody can read."""
-        log.warning("record.unreadable", stage=self.stage, at=at(record), why=error.why)
+        log.warning("record.unreadable", stage=self.stage, at=at(record), why=error.fault, field=error.path or None)
         return [self.publisher.dead_letter(facts, record.value, Reason.UNREADABLE, field_name=error.path or None)]
 
     def internal(self, record: Record, facts: Facts) -> list[Output]:

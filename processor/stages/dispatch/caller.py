@@ -89,6 +89,7 @@ class Caller:
         clock: Clock,
         zones: Zones,
         lease: Lease,
+        errors_per_minute_max: int,
     ) -> None:
         """Call the providers of *lines*."""
         self.results: deque[Result] = deque()
@@ -102,7 +103,7 @@ class Caller:
         self._clock = clock
         self._zones = zones
         self._lease = lease
-        self._boundary = Boundary("dispatch", clock)
+        self._boundary = Boundary("dispatch", clock, errors_per_minute_max)
         self._leaving: set[Place] | None = set()  # None: every place
         self._later: dict[tuple[Place, int], Start] = {}
         self._tasks: dict[asyncio.Task[None], _Call] = {}

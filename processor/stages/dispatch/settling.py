@@ -7,7 +7,7 @@ from processor.codec.errors import RegistryUnavailable, TooLarge, Unreadable
 from processor.codec.outbound import OutboundCodec
 from processor.core.clock import Clock, Zones
 from processor.core.message import Facts, Head
-from processor.core.outcome import Accepted, Deferred, Outcome, Rejected, Throttled, Unknown
+from processor.core.outcome import Accepted, Deferred, Outcome, Rejected, Stage, Throttled, Unknown
 from processor.core.plan import Plan
 from processor.core.settle import after, settle, settle_in_doubt
 from processor.core.verdict import Again, End, Over, Sent, Settlement, Wait
@@ -75,7 +75,6 @@ class Settling:
         place, offset = start.record.place, start.record.offset
         match result:
             case Answered():
-                self._measure(result)
                 wait_ms = (result.outcome.retry_after_ms or 1_000) if isinstance(result.outcome, Throttled) else 0
                 return Done(place, offset, self._answered(result), start.provider, wait_ms)
             case Withdrawn():
@@ -104,15 +103,20 @@ class Settling:
 
     def unreadable(self, record: Record, facts: Facts, error: Unreadable) -> Done:
         """Return what settles a record of a send topic that is none of ours."""
-        log.warning("record.unreadable", stage="dispatch", at=at(record), why=error.why)
+        log.warning("record.unreadable", stage="dispatch", at=at(record), why=error.fault, field=error.path or None)
         DEAD_LETTERS.labels(Reason.UNREADABLE).inc()
         letter = self._publisher.dead_letter(facts, record.value, Reason.UNREADABLE, field_name=error.path or None)
         return Done(record.place, record.offset, [letter])
 
     def _answered(self, result: Answered) -> list[Output]:
-        start = result.start
+        start, outcome = result.start, result.outcome
+        if isinstance(outcome, Rejected) and outcome.stage is Stage.CONNECT:
+            # The adapter refused the content before it called anyone: no attempt was made.
+            ended = Ended(Status.REJECTED, outcome.reason, start.facts.attempt, field_name=outcome.field_name)
+            return self._ended(start, result.head, ended)
+        self._measure(result)
         settled = settle(
-            result.outcome,
+            outcome,
             result.head,
             start.facts,
             self._plan,
