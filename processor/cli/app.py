@@ -2,7 +2,7 @@
 
 import typer
 
-from processor.cli import config, run, sandbox, send, show, tail, topics
+from processor.cli import config, demo, run, sandbox, send, show, tail, topics
 
 app = typer.Typer(
     name="commproc",
@@ -22,3 +22,4 @@ app.command("show", epilog=show.EXAMPLES)(show.show)
 app.add_typer(config.app, name="config")
 app.command("sandbox", epilog=sandbox.EXAMPLES)(sandbox.sandbox)
 app.command("kafka", epilog=sandbox.KAFKA_EXAMPLES)(sandbox.kafka)
+app.command("demo", epilog=demo.EXAMPLES)(demo.demo)

@@ -123,6 +123,7 @@ class Process:
 
     def _parts(self) -> Parts:
         counts = Topics(self._connection).partitions(spec.name for spec in self._specs)
+        limits = self._settings.limits
         return Parts(
             self._connection,
             self._settings.topics.names(),
@@ -131,7 +132,9 @@ class Process:
             partial(codecs_of, self._settings),
             slot=self._settings.kafka.slot,
             health=self._health,
-            stop_grace_s=self._settings.limits.drain_timeout_ms / 1_000,
+            stop_grace_s=limits.drain_timeout_ms / 1_000,
+            tick_records_max=limits.tick_records_max,
+            errors_per_minute_max=limits.internal_errors_per_minute,
         )
 
     def _adapters(self, events: EventLoop) -> Mapping[str, Adapter]:

@@ -19,6 +19,7 @@ from processor.metrics import (
     TRANSACTIONS_ABORTED,
     Health,
 )
+from processor.stages.backlog import ForwardBacklog
 from processor.stages.lookahead import Lookahead
 from processor.stages.record import Record, record_of
 
@@ -92,6 +93,7 @@ class ForwardLoop:
         self._in_tick: set[Place] = set()
         self._given_up = False
         self._settled_at_s = 0.0
+        self._backlog = ForwardBacklog(seat.topics, clock)
         self._transactions = Transactions(connection, seat.identity)
         self._member = Member(
             connection,
@@ -288,3 +290,4 @@ class ForwardLoop:
     def _observe(self) -> None:
         PARTITIONS_ASSIGNED.labels(self._seat.loop).set(len(self._partitions))
         PARTITIONS_UNSTABLE.labels(self._seat.loop).set(self._member.unstable_s())
+        self._backlog.observe(self._partitions, self._member.end_offsets)

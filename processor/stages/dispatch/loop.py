@@ -31,6 +31,7 @@ from processor.metrics import (
     TRANSACTIONS_ABORTED,
     Health,
 )
+from processor.stages.backlog import SendBacklog
 from processor.stages.dispatch.admission import Gate, chosen
 from processor.stages.dispatch.caller import Caller
 from processor.stages.dispatch.calls import Lease, Start
@@ -88,6 +89,7 @@ class DispatchLoop:
         self._given_up = False
         self._stopping = False
         self._ticked_at_s = self._flowed_at_s = 0.0
+        self._backlog = SendBacklog(seat.topics, names, clock)
         self._transactions = Transactions(connection, seat.identity)
         self._member = Member(
             connection,
@@ -477,3 +479,4 @@ class DispatchLoop:
     def _observe(self) -> None:
         PARTITIONS_ASSIGNED.labels(self._seat.loop).set(len(self._partitions))
         PARTITIONS_UNSTABLE.labels(self._seat.loop).set(self._member.unstable_s())
+        self._backlog.observe(self._partitions, self._member.end_offsets)
