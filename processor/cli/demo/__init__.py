@@ -8,6 +8,7 @@ from time import monotonic
 from typing import Annotated, Final
 
 import typer
+from confluent_kafka import KafkaException
 
 from processor.cli.common import FAILED, fail
 from processor.cli.demo.account import Account, latencies_ms
@@ -16,10 +17,11 @@ from processor.cli.demo.held import held
 from processor.cli.demo.mix import WAITING, mix
 from processor.cli.demo.screen import Screen, Snapshot, snapshot_statuses
 from processor.cli.demo.stack import Stack
-from processor.cli.demo.summary import print_account
+from processor.cli.demo.summary import print_account, told
 from processor.cli.demo.watch import Watch
 from processor.codec.assembly import open_codecs
 from processor.sandbox.service import NotAvailable
+from processor.stages.assembly import STAGES
 
 __all__ = ["EXAMPLES", "demo"]
 
@@ -30,7 +32,7 @@ EXAMPLES: Final = """Examples:
   commproc demo --keep
 """
 DONE_WITHIN_S: Final = 60.0
-_POLL_S: Final = 0.1
+_POLL_S: Final = 0.25
 
 
 def demo(
@@ -48,12 +50,18 @@ def demo(
     try:
         with _ending_in_order(), Stack(screen.say) as stack:
             adds_up = _run(stack, screen, keep=keep)
-            stack.keep_folder = not adds_up
-            _tell_where(stack, screen, keep=keep, adds_up=adds_up)
             if keep:
+                _tell_where(stack, screen)
                 _until_interrupted()
+                adds_up = _stopped_cleanly(stack, screen) and adds_up
+            stack.keep_folder = not adds_up
     except NotAvailable as reason:
         fail(str(reason))
+    except (KafkaException, TimeoutError) as error:
+        fail(f"Kafka did not answer as it should ({type(error).__name__}); its log is in the folder named above.")
+    if not keep:
+        screen.say("next", "`make demo KEEP=1` leaves it running: metrics, `commproc tail`, `commproc show twice-001`")
+        screen.say("", "docs/architecture.md, docs/configuration.md, docs/events.md")
     raise typer.Exit(0 if adds_up else FAILED)
 
 
@@ -62,7 +70,7 @@ def _run(stack: Stack, screen: Screen, *, keep: bool) -> bool:
     codecs, connection, asks = open_codecs(), stack.settings.kafka.connection(), mix()
     with Watch(connection, stack.names, codecs.events, stack.ledger) as watch:
         with Feed(connection, stack.names, codecs.outbound, asks) as feed, screen:
-            _watch(feed, watch, screen, len(asks))
+            _watch(stack, feed, watch, screen)
         exit_codes = {} if keep else stack.stop()
         watch.drain()
         left = held(connection, stack.names, stack.settings.plan())
@@ -71,15 +79,18 @@ def _run(stack: Stack, screen: Screen, *, keep: bool) -> bool:
     return not account.problems()
 
 
-def _watch(feed: Feed, watch: Watch, screen: Screen, asked: int) -> None:
-    """Return when every message has ended or waits for tomorrow, or when too much time has gone by."""
+def _watch(stack: Stack, feed: Feed, watch: Watch, screen: Screen) -> None:
+    """Return when every message has ended or waits for tomorrow, or when that will not come about."""
     began_s = monotonic()
-    while not (complete := feed.done and _settled(feed, watch)) and monotonic() - began_s < DONE_WITHIN_S:
+    while not (settled := feed.done and _settled(feed, watch)):
         watch.poll(_POLL_S)
-        screen.show(_snapshot(feed, watch, asked, monotonic() - began_s))
-    screen.show(_snapshot(feed, watch, asked, monotonic() - began_s), last=True)
-    if not complete:
-        screen.say("late", f"not everything had ended after {DONE_WITHIN_S:.0f} s")
+        screen.show(_snapshot(feed, watch, monotonic() - began_s))
+        if stack.ended() or monotonic() - began_s > DONE_WITHIN_S:
+            break
+    screen.show(_snapshot(feed, watch, monotonic() - began_s), last=True)
+    if not settled:
+        gone = ", ".join(stack.ended()) or "nothing"
+        screen.say("given up", f"not every message had ended; processes that had ended by themselves: {gone}")
 
 
 def _settled(feed: Feed, watch: Watch) -> bool:
@@ -93,11 +104,11 @@ def _settled(feed: Feed, watch: Watch) -> bool:
     )
 
 
-def _snapshot(feed: Feed, watch: Watch, asked: int, seconds: float) -> Snapshot:
+def _snapshot(feed: Feed, watch: Watch, seconds: float) -> Snapshot:
     acknowledged = feed.acknowledged.copy()  # the feed's thread adds to it
     return Snapshot(
         seconds,
-        asked,
+        feed.asked,
         len(acknowledged),
         snapshot_statuses(Counter(event.status for event in watch.results if event.terminal)),
         sum(letter.message_id is None for letter in watch.letters),
@@ -107,20 +118,21 @@ def _snapshot(feed: Feed, watch: Watch, asked: int, seconds: float) -> Snapshot:
     )
 
 
-def _tell_where(stack: Stack, screen: Screen, *, keep: bool, adds_up: bool) -> None:
-    if keep:
-        for stage in ("intake", "delay", "dispatch"):
-            screen.say(stage, f"{stack.metrics_url(stage)}  log {stack.log(stage)}")
-        screen.say("ledger", str(stack.ledger))
-        screen.say("try", f"export COMMPROC_CONFIG={stack.config}")
-        screen.say("", ".venv/bin/commproc tail")
-        screen.say("", ".venv/bin/commproc show twice-001")
-        screen.say("", "Ctrl-C ends everything.")
-        return
-    if not adds_up:
-        screen.say("look into", f"{stack.folder} (configuration, ledger, a log of each process)")
-    screen.say("next", "`make demo KEEP=1` leaves it running: metrics, `commproc tail`, `commproc show twice-001`")
-    screen.say("", "docs/architecture.md, docs/configuration.md, docs/events.md")
+def _tell_where(stack: Stack, screen: Screen) -> None:
+    for stage in STAGES:
+        screen.say(stage, f"{stack.metrics_url(stage)}  log {stack.log(stage)}")
+    screen.say("ledger", str(stack.ledger))
+    screen.say("try", f"export COMMPROC_CONFIG={stack.config}")
+    screen.say("", ".venv/bin/commproc tail")
+    screen.say("", ".venv/bin/commproc show twice-001")
+    screen.say("", ".venv/bin/commproc send --channel SMS --to +15550100111 --text Hello")
+    screen.say("", "Ctrl-C ends everything.")
+
+
+def _stopped_cleanly(stack: Stack, screen: Screen) -> bool:
+    exit_codes = stack.stop()
+    screen.say("exit codes", told(exit_codes))
+    return not any(exit_codes.values())
 
 
 @contextmanager

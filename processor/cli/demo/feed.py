@@ -40,6 +40,7 @@ class Feed:
         """Produce *asks* to the inbound topics of *names*."""
         self.acknowledged: dict[str, Acknowledged] = {}
         self.refused: list[str] = []  # names of Kafka's errors
+        self.asked = len(asks)
         self._names, self._codec, self._asks = names, codec, asks
         self._stopping = threading.Event()
         self._producer = Producer(

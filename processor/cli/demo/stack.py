@@ -57,8 +57,9 @@ class Stack:
             raise
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None = None, *_: object) -> None:
         """End everything: each step is taken, whatever becomes of the one before."""
+        self.keep_folder |= kind is not None and issubclass(kind, Exception)
         with ExitStack() as steps:  # the last is taken first
             steps.callback(self._tidy)
             steps.callback(self._leave_broker)
@@ -72,6 +73,10 @@ class Stack:
         for child in self._children.values():
             child.stop()
         return {name: child.exit_code or 0 for name, child in self._children.items() if name in STAGES}
+
+    def ended(self) -> list[str]:
+        """Return which of the processes that have to run have ended."""
+        return [name for name in ("sandbox", *STAGES) if self._children[name].ended()]
 
     def log(self, name: str) -> Path:
         """Return the file with the output of one of our processes."""
@@ -153,7 +158,9 @@ class Stack:
             self._broker.close()
 
     def _tidy(self) -> None:
-        if not self.keep_folder:
+        if self.keep_folder:
+            self._say("look into", f"{self.folder}: configuration, ledger, a log of each process")
+        else:
             rmtree(self.folder, ignore_errors=True)
 
 

@@ -84,7 +84,7 @@ def _sum(account: Account) -> Table:
 
 def _print_verdict(to: Console, account: Account) -> None:
     if account.exit_codes:
-        to.print("Exit codes: " + ", ".join(f"{stage} {code}" for stage, code in account.exit_codes.items()))
+        to.print(f"Exit codes of the stages: {told(account.exit_codes)}.")
     problems = account.problems()
     for problem in problems:
         to.print(f"  ✗ {problem}", style="red")
@@ -93,3 +93,8 @@ def _print_verdict(to: Console, account: Account) -> None:
         to.print(f"It does not add up: {len(problems)} findings.", style="bold red")
     else:
         to.print(f"It adds up. Sent twice: {doubled}. Sent early: {len(account.early())}.", style="bold green")
+
+
+def told(exit_codes: Mapping[str, int]) -> str:
+    """Return how each process ended."""
+    return ", ".join(f"{name} {code}" for name, code in exit_codes.items())
