@@ -76,7 +76,8 @@ def intake(field: Field, count: int) -> float:
     parts = field.parts()
     fill(field, [field.names.outbound], count, facts=False)
     _, loop = intake_loops(parts)
-    assert isinstance(loop, ForwardLoop)
+    if not isinstance(loop, ForwardLoop):
+        raise TypeError("intake is made of forward loops")
     counted = _Counted(loop, count)
     calm_collector()
     loop.run(counted)
@@ -103,7 +104,8 @@ def dispatch(field: Field, count: int, answer_s: float) -> float:
     """Return the rate from the first to the last delivery event, over three lanes of one provider."""
     parts = field.parts()
     fill(field, send_topics(field), count, facts=True)
-    loops = dispatch_loops(parts, dict.fromkeys(parts.plan.providers, Instant(answer_s)), EventLoop())
+    events = EventLoop()
+    loops = dispatch_loops(parts, dict.fromkeys(parts.plan.providers, Instant(answer_s)), events)
     stopping = threading.Event()
     running = threading.Thread(target=run_loops, args=(loops, stopping))
     running.start()
@@ -111,5 +113,17 @@ def dispatch(field: Field, count: int, answer_s: float) -> float:
         instants = apart.submit(event_instants, field, count, within_s=120).result()
     stopping.set()
     running.join()
-    assert len(instants) == count, f"{len(instants)} events of {count}"
+    events.close()
+    if len(instants) != count:
+        raise RuntimeError(f"{len(instants)} events of {count}")
     return (count - 1) * 1_000 / (instants[-1] - instants[0])
+
+
+def dispatch_instant(field: Field, count: int) -> float:
+    """Dispatch to a provider that answers at once."""
+    return dispatch(field, count, 0.0)
+
+
+def dispatch_50ms(field: Field, count: int) -> float:
+    """Dispatch to a provider that answers after 50 ms."""
+    return dispatch(field, count, 0.05)

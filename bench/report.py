@@ -1,0 +1,87 @@
+"""Writes docs/performance.md from the results of a run."""
+
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median
+from typing import Any, Final, TypedDict
+
+import confluent_kafka
+
+DOCS: Final = Path(__file__).parent.parent / "docs"
+RESULTS: Final = DOCS / "performance.json"
+REPORT: Final = DOCS / "performance.md"
+NOTES: Final = DOCS / "performance-notes.md"
+
+
+class Ratio(TypedDict):
+    """One round: the measured rate, the bare loop's right before it, and their ratio."""
+
+    rate_per_s: int
+    bare_per_s: int
+    ratio: float
+
+
+ROWS: Final = {
+    "intake": ("Intake of due messages", 0.4),
+    "dispatch_instant": ("Dispatch, provider answers at once", 0.2),
+}
+
+
+def write(results: dict[str, Any]) -> None:
+    """Write the tables; what is to be said about them stands in performance-notes.md and follows."""
+    lines = [*_head(results), *_ratios(results), *_others(results), ""]
+    REPORT.write_text("\n".join(lines) + _notes(), encoding="utf-8")
+
+
+def _head(results: dict[str, Any]) -> list[str]:
+    return [
+        "# Performance",
+        "",
+        f"Written by `{results['command']}` (`make bench`): {results['rounds']} rounds of",
+        f"{results['records']:,} records of 1,660 bytes, ticks of 2,000. Python {platform.python_version()},",
+        f"confluent-kafka {version('confluent-kafka')} (librdkafka {confluent_kafka.libversion()[0]}), one broker",
+        "on the same machine.",
+        "",
+        "Each rate stands beside that of the bare transactional forward loop (consume, produce the same bytes,",
+        "send offsets, commit), run right before it: compare ratios, for the machine is noisy. Medians, with",
+        "[lowest–highest].",
+        "",
+    ]
+
+
+def _ratios(results: dict[str, Any]) -> list[str]:
+    lines = ["| what | per second | bare loop per second | ratio | wanted |", "| --- | --- | --- | --- | --- |"]
+    for name, (title, wanted) in ROWS.items():
+        rounds: list[Ratio] = results[name]
+        rate, bare, ratio = (_spread([each[key] for each in rounds]) for key in ("rate_per_s", "bare_per_s", "ratio"))
+        lines.append(f"| {title} | {rate} | {bare} | {ratio} | ≥ {wanted} × |")
+    return lines
+
+
+def _others(results: dict[str, Any]) -> list[str]:
+    slow = [each["rate_per_s"] for each in results["dispatch_50ms"]]
+    limit = 400 / 0.05
+    share = _spread([round(each / limit, 2) for each in slow])
+    express, held = results["express"], results["memory"]
+    return [
+        "",
+        "| what | measured | wanted |",
+        "| --- | --- | --- |",
+        f"| Dispatch, answers after 50 ms, 400 slots: per second | {_spread(slow)} | ≥ 7,200 |",
+        f"| the same as a share of slots ÷ latency (8,000/s) | {share} | ≥ 0.9 |",
+        f"| Express, idle system, produce to provider call: p50 | {express['p50_ms']} ms | ≤ 30 ms |",
+        f"| the same: p99, worst of 300 | {express['p99_ms']} ms, {express['max_ms']} ms | |",
+        f"| Dispatcher's memory, {held['waiting']:,} messages waiting | {held['highest_mib']} MiB | < 200 MiB |",
+    ]
+
+
+def _spread(values: list[Any]) -> str:
+    def shown(value: Any) -> str:
+        return f"{value:,.0f}" if value > 100 else f"{value:.2f}"
+
+    return f"{shown(median(values))} [{shown(min(values))}–{shown(max(values))}]"
+
+
+def _notes() -> str:
+    return "\n" + NOTES.read_text(encoding="utf-8") if NOTES.exists() else ""

@@ -1,0 +1,89 @@
+"""
+Measures the processor beside the bare transactional forward loop, and writes docs/performance.md.
+
+    python -m bench [--rounds 3] [--records 100000] [--waiting 1000000] [--only NAME ...]
+
+Each measurement has a process and a topic prefix of its own; the bare loop runs before each one, and the
+ratio is theirs. These machines are noisy: the table gives the median of the rounds and their spread.
+"""
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from typing import Any
+
+from bench import loops
+from bench.express import express
+from bench.field import PROVIDER, Field, send_topics
+from bench.memory import memory
+from bench.report import RESULTS, Ratio, write
+from processor.metrics import know
+from processor.sandbox.broker import find_broker
+
+ANSWER_S = 0.05
+SLOTS = 400
+
+
+def main() -> None:
+    """Run what was asked for and write the report."""
+    asked = _arguments()
+    with find_broker() as broker:
+        results: dict[str, Any] = {"command": asked.command, "rounds": asked.rounds, "records": asked.records}
+        for name, (run, concurrency, count) in _measured(asked).items():
+            if asked.only and name not in asked.only:
+                continue
+            results[name] = [_round(broker.bootstrap, name, run, concurrency, count) for _ in range(asked.rounds)]
+        if not asked.only or "express" in asked.only:
+            results["express"] = _apart(broker.bootstrap, "express", SLOTS, express, 300)
+        if not asked.only or "memory" in asked.only:
+            results["memory"] = _apart(broker.bootstrap, "memory", SLOTS, memory, asked.waiting)
+    RESULTS.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    if not asked.only:
+        write(results)
+
+
+def _measured(asked: argparse.Namespace) -> dict[str, tuple[Callable[..., float], int, int]]:
+    """Return what is measured beside the bare loop: the loop, the provider's concurrency, the records."""
+    # A provider with all lanes keeps a fifth of its slots for express: 500 leave 400 for the others.
+    return {
+        "intake": (loops.intake, SLOTS, asked.records),
+        "dispatch_instant": (loops.dispatch_instant, 2_500, asked.records),
+        "dispatch_50ms": (loops.dispatch_50ms, SLOTS * 5 // 4, asked.records),
+    }
+
+
+def _round(bootstrap: str, name: str, run: Callable[..., float], concurrency: int, count: int) -> Ratio:
+    bare = _apart(bootstrap, f"{name}.bare", concurrency, loops.bare, count)
+    rate = _apart(bootstrap, name, concurrency, run, count)
+    ratio: Ratio = {"rate_per_s": round(rate), "bare_per_s": round(bare), "ratio": round(rate / bare, 3)}
+    print(f"{name}: {ratio}", flush=True)
+    return ratio
+
+
+def _apart(bootstrap: str, name: str, concurrency: int, run: Callable[..., Any], count: int) -> Any:
+    """Run one measurement in a process of its own."""
+    prefix = f"bench{time.time_ns() // 1_000_000}.{name}"
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as apart:
+        return apart.submit(_measure, Field(bootstrap, prefix, concurrency), run, count).result()
+
+
+def _measure(field: Field, run: Callable[..., Any], count: int) -> Any:
+    field.parts()
+    know(provider=[PROVIDER], channel=["Email"], topic=send_topics(field))
+    return run(field, count)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench", description="Measure the processor.")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--records", type=int, default=100_000)
+    parser.add_argument("--waiting", type=int, default=1_000_000)
+    parser.add_argument("--only", nargs="*", default=[])
+    asked = parser.parse_args()
+    asked.command = f"python -m bench --rounds {asked.rounds} --records {asked.records} --waiting {asked.waiting}"
+    os.environ.setdefault("PYTHONHASHSEED", "0")
+    return asked
