@@ -10,6 +10,8 @@ from processor.kafka.journal import METADATA_MAX, METADATA_STOP, Journal
 from processor.kafka.transactions import Commit
 from processor.stages.dispatch.calls import Start
 
+HELD_S: Final = 2.0
+"""A paused partition takes up to 0.9 s to deliver again, and is resumed when half of this is left."""
 HELD_MIN: Final = 500
 HELD_MAX: Final = 8_000
 HELD_BYTES_MAX: Final = 8_388_608
@@ -75,7 +77,7 @@ class SendPartition:
         return None if len(metadata) > METADATA_MAX else Commit(mark, metadata)
 
     def holds_enough(self) -> bool:
-        """Tell whether half a second of work at the present rate is here."""
+        """Tell whether enough work at the present rate is here."""
         held = len(self.waiting) + len(self.later)
         return held >= self._enough() or self.size_bytes >= HELD_BYTES_MAX
 
@@ -85,7 +87,7 @@ class SendPartition:
         return held < self._enough() / 2 and self.size_bytes < HELD_BYTES_MAX / 2
 
     def _enough(self) -> float:
-        return min(HELD_MAX, max(HELD_MIN, self.rate_per_s * 1.0))
+        return min(HELD_MAX, max(HELD_MIN, self.rate_per_s * HELD_S))
 
     def oldest_ms(self) -> int | None:
         """Return since when the oldest message that may go has been allowed to."""
