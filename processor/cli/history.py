@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from processor.cli.facts import Event
+from processor.cli.events import Event
 from processor.cli.murmur2 import partition_of
 from processor.cli.scan import BEGINNING, Scan
 from processor.cli.tail import decoded

@@ -16,7 +16,7 @@ from processor.cli.common import (
     settings_of,
     specs_of,
 )
-from processor.cli.facts import as_json, as_row
+from processor.cli.events import as_json, as_row
 from processor.cli.history import History, read_history
 from processor.cli.output import instant, table_of
 from processor.cli.waiting import Waiting, find_waiting

@@ -12,7 +12,7 @@ import typer
 from confluent_kafka import Message
 
 from processor.cli.common import ConfigFile, codecs_or_fail, connection_or_fail, fail, settings_of
-from processor.cli.facts import Event, as_json, as_row
+from processor.cli.events import Event, as_json, as_row
 from processor.cli.scan import BEGINNING, NOW, Scan, starts_at
 from processor.codec.errors import RegistryUnavailable, Unreadable
 from processor.codec.events import EventCodec
