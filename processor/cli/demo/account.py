@@ -11,6 +11,7 @@ from processor.cli.demo.feed import Acknowledged
 from processor.cli.demo.held import Held
 from processor.cli.demo.mix import UNREADABLE, WAITING, ending
 from processor.cli.demo.watch import Evidence
+from processor.core.lanes import BY_URGENCY
 from processor.core.words import DEAD_LETTERED, Lane, Status
 from processor.sandbox.ledger import Entry
 
@@ -89,12 +90,12 @@ class Account:
 
 def latencies_ms(acknowledged: Mapping[str, Acknowledged], entries: Sequence[Entry]) -> Mapping[Lane, Sequence[int]]:
     """Return, by lane, the time from acknowledgement to ledger of messages that could go and be taken at once."""
-    found: dict[Lane, list[int]] = {}
+    found: dict[Lane, list[int]] = {lane: [] for lane in BY_URGENCY}
     for entry in entries:
         asked = acknowledged.get(str(entry.message_id))
         if asked is not None and asked.ask.case.prompt:
-            found.setdefault(asked.ask.case.lane, []).append(entry.at_ms - asked.at_ms)
-    return found
+            found[asked.ask.case.lane].append(entry.at_ms - asked.at_ms)
+    return {lane: values for lane, values in found.items() if values}
 
 
 def percentile(values: Sequence[int], share: float) -> int:

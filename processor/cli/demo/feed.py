@@ -82,15 +82,15 @@ class Feed:
             message = ask.message(produced_ms)
             value, due_at_ms = self._codec.encode_message(message), message.head.start_at_ms
         topic = self._names.express if ask.express else self._names.outbound
-        told = partial(self._told, ask, produced_ms, due_at_ms)
+        told = partial(self._told, ask, due_at_ms)
         self._producer.produce(topic, value, ask.message_id, on_delivery=told)
         self._producer.poll(0)
 
-    def _told(self, ask: Ask, produced_ms: int, due_at_ms: int | None, error: KafkaError | None, record: Any) -> None:
+    def _told(self, ask: Ask, due_at_ms: int | None, error: KafkaError | None, record: Any) -> None:
         if error is not None:
             self.refused.append(error.name())
             return
-        # Not the instant of this call: the callback waits until somebody polls.
-        at_ms = produced_ms + round(record.latency() * 1_000)
+        # Not the instant of this call: the callback waits until somebody polls. Both figures are librdkafka's.
+        at_ms = record.timestamp()[1] + round(record.latency() * 1_000)
         origin = Origin(record.topic(), record.partition(), record.offset())
         self.acknowledged[ask.message_id] = Acknowledged(ask, at_ms, origin, due_at_ms)
