@@ -1,0 +1,334 @@
+"""A whole processor as a test sees it: real processes, real topics of its own, a sandbox, and three ledgers."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import urllib.error
+import urllib.request
+from contextlib import contextmanager
+from functools import partial
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
+
+from processor.cli.common import codecs_of, specs_of
+from processor.core.message import Head, Origin
+from processor.core.message import Message as Outbound
+from processor.kafka.admin import Topics
+from processor.kafka.topics import send_topics
+from processor.sandbox.child import Child
+from processor.settings import load
+from tests.support.cluster import Cluster, fresh
+from tests.support.eventually import eventually
+from tests.support.ledgers import Asked, Ledgers
+from tests.support.sandboxed import Sandboxed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+ROOT = Path(__file__).parents[2]
+STAGES = ("intake", "delay", "dispatch")
+TEXT = "canary-body-0815"
+SUBJECT = "canary-subject-2342"
+PASSWORD = "canary-token-4711"
+PROPERTY = "canary-property-1618"
+RECIPIENT = "canary.recipient.3141"
+
+
+def configuration(bootstrap: str, prefix: str, sandbox: Sandboxed) -> dict[str, Any]:
+    """Return a small configuration: mail by SMTP, text messages and one-time passwords by HTTP."""
+    service = {
+        "adapter": "http",
+        "bus_provider": "Texts",
+        "bus_channel": "SMS",
+        "url": f"{sandbox.http_url}/sms",
+        "recipient_kind": "phone",
+        "auth": "bearer",
+        "token": {"env": "CANARY_TOKEN"},
+        "body": {"to": "{{ to }}", "text": "{{ text }}"},
+        "idempotency_header": "Idempotency-Key",
+        "headers": {"X-Comm-Attempt": "{{ attempt }}"},
+        "concurrency": 40,
+    }
+    mail = {
+        "adapter": "smtp",
+        "bus_provider": "Mails",
+        "bus_channel": "EMAIL",
+        "host": "127.0.0.1",
+        "port": sandbox.smtp_port,
+        "tls": "off",
+        "from_address": "service@example.com",
+        "concurrency": 40,
+    }
+    retry = {"max_attempts": 2, "interval": "1s"}
+    texts = {"action": "SMS", "bus_channel": "SMS", "bus_provider": "Texts", "retry": retry}
+    return {
+        "kafka": {"bootstrap": bootstrap, "session_timeout": "6s", "transaction_timeout": "6s"},
+        "topics": {
+            "prefix": prefix,
+            "partitions": {"inbound": 2, "express": 1, "send": 2, "delay": 1, "events": 1, "dead_letter": 1},
+        },
+        "limits": {"message_bytes_max": "2MiB"},
+        "channels": {
+            "Email": {
+                "action": "EMAIL",
+                "bus_channel": "EMAIL",
+                "bus_provider": "Mails",
+                "provider": "Mail",
+                "retry": retry,
+            },
+            "SMS": texts | {"provider": "Text"},
+            "SMSOTP": texts | {"provider": "TextOTP", "lane": "express", "validity": "5m", "in_doubt": "report"},
+        },
+        "providers": {"Mail": mail, "Text": service, "TextOTP": service},
+        "metrics": {"port": 0},
+    }
+
+
+class Plant:
+    """
+    One processor under a topic prefix of its own.
+
+    What it was asked is remembered with the acknowledgement; `ledgers` and `check` join it with what
+    happened. Its processes end with it, whatever a test does.
+    """
+
+    def __init__(self, bootstrap: str, folder: Path, *, changes: Mapping[str, Any] | None = None) -> None:
+        self.cluster = Cluster.at(bootstrap)
+        self.folder = folder
+        self.sandbox = Sandboxed(folder / "ledger.jsonl")
+        self.environ = {"CANARY_TOKEN": PASSWORD, "PYTHONPATH": str(ROOT)}  # the code that is tested, wherever it lies
+        self.config = folder / "commproc.yaml"
+        tree = _merged(configuration(bootstrap, fresh("plant"), self.sandbox), changes or {})
+        self.config.write_text(json.dumps(tree, indent=2))  # JSON is YAML without aliases
+        self.settings = load(self.config, self.environ)
+        self.names = self.settings.topics.names()
+        self.codecs = codecs_of(self.settings)
+        self.specs = specs_of(self.settings)
+        Topics(self.cluster.connection).apply(self.specs, 1)
+        self.asked: dict[Origin, Asked] = {}
+        self.processes: dict[str, Child] = {}
+        self.logs: list[Path] = []
+        self._numbers = count(1)
+        self._producer = self.cluster.producer()
+        self._events: list[Any] = []
+        self._reader = self._events_reader()
+
+    # -- processes ----------------------------------------------------------------------------------
+
+    def start(
+        self, *stages: str, slot: str = "0", ready: bool = True, environ: Mapping[str, str] | None = None
+    ) -> None:
+        """Start a process for each stage, and wait until all are ready."""
+        for stage in stages:
+            folder = self.folder / f"{stage}-{slot}-{next(self._numbers)}"
+            folder.mkdir()
+            command = [sys.executable, "-m", "processor.cli", "run", "--stage", stage, "--slot", slot]
+            child = Child(
+                [*command, "--config", str(self.config)], folder=folder, environ={**self.environ, **(environ or {})}
+            )
+            self.processes[f"{stage}/{slot}"] = child
+            self.logs.append(child.log)
+        for stage in stages if ready else ():
+            child = self.processes[f"{stage}/{slot}"]
+            child.wait_until(partial(self.is_ready, stage, slot), within_s=30, what=f"commproc {stage}")
+
+    def kill(self, stage: str, slot: str = "0") -> None:
+        """End a process as a crash would."""
+        self.processes[f"{stage}/{slot}"].kill()
+
+    def terminate(self, stage: str, slot: str = "0", *, within_s: float = 15.0) -> int:
+        """Ask a process to stop, and return its exit code."""
+        child = self.processes[f"{stage}/{slot}"]
+        os.kill(child.pid, signal.SIGTERM)
+        assert child.ended(within_s=within_s), f"{stage} did not stop within {within_s} s:\n{child.last_lines()}"
+        assert child.exit_code is not None
+        return child.exit_code
+
+    def freeze(self, stage: str, slot: str = "0") -> None:
+        """Stop a process without its knowing."""
+        os.kill(self.processes[f"{stage}/{slot}"].pid, signal.SIGSTOP)
+
+    def thaw(self, stage: str, slot: str = "0") -> None:
+        """Let it go on."""
+        os.kill(self.processes[f"{stage}/{slot}"].pid, signal.SIGCONT)
+
+    def alive(self) -> dict[str, bool]:
+        """Return which processes run."""
+        return {name: not child.ended() for name, child in self.processes.items()}
+
+    def is_ready(self, stage: str, slot: str = "0") -> bool:
+        """Tell whether a process says that work is flowing."""
+        try:
+            return self._get(stage, slot, "/readyz") is not None
+        except (OSError, StopIteration):
+            return False
+
+    def metric(self, stage: str, name: str, slot: str = "0", **labels: str) -> float:
+        """Return the sum of the series of a metric that have *labels*."""
+        wanted = [f'{key}="{value}"' for key, value in labels.items()]
+        lines = (self._get(stage, slot, "/metrics") or "").splitlines()
+        series = [line for line in lines if line.split("{")[0].split(" ")[0] == name]
+        return sum(float(line.rpartition(" ")[2]) for line in series if all(each in line for each in wanted))
+
+    def metrics(self, stage: str, slot: str = "0") -> str:
+        """Return the whole scrape."""
+        return self._get(stage, slot, "/metrics") or ""
+
+    def lines(self, stage: str, slot: str = "0") -> list[dict[str, Any]]:
+        """Return what a process has logged."""
+        raw = self.processes[f"{stage}/{slot}"].log.read_bytes().splitlines(keepends=True)
+        return [json.loads(line) for line in raw if line.startswith(b"{") and line.endswith(b"}\n")]
+
+    def output(self) -> str:
+        """Return everything that any process has written to standard output and error."""
+        return "".join(path.read_text(errors="replace") for path in self.logs)
+
+    def _get(self, stage: str, slot: str, path: str) -> str | None:
+        started = next(line for line in self.lines(stage, slot) if line["event"] == "process.started")
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{started['port']}{path}", timeout=5) as answer:
+                return str(answer.read().decode())
+        except urllib.error.HTTPError:
+            return None
+
+    # -- messages -----------------------------------------------------------------------------------
+
+    def ask(self, messages: Iterable[Outbound], topic: str | None = None, **more: Any) -> None:
+        """Put *messages* on their inbound topics, and return once they are acknowledged."""
+        for each in messages:
+            self.ask_soon(each, topic, **more)
+        self.flush()
+
+    def ask_soon(self, message: Outbound, topic: str | None = None, **more: Any) -> None:
+        """Put a message on its inbound topic, and remember it once it is acknowledged."""
+        head = message.head
+        express = head.channel.endswith("OTP")
+        asked = Asked(head.message_id, head.start_at_ms or 0, once=express)
+        value = self.codecs.outbound.encode_message(message)
+        to = topic or (self.names.express if express else self.names.outbound)
+        self.put(value, asked, to, key=head.message_id.encode(), **more)
+
+    def put(self, value: bytes | None, asked: Asked, topic: str, **more: Any) -> None:
+        """Put any bytes on a topic, and remember them once they are acknowledged; `flush` waits for that."""
+
+        def delivered(error: KafkaError | None, message: Message) -> None:
+            if error is None:
+                self.asked[Origin(message.topic() or "", message.partition() or 0, message.offset() or 0)] = asked
+
+        self._producer.produce(topic, value, on_delivery=delivered, **more)
+        self._producer.poll(0)
+
+    def flush(self) -> None:
+        """Wait for the acknowledgement of everything put."""
+        assert self._producer.flush(60) == 0
+
+    # -- what came of them ----------------------------------------------------------------------------
+
+    def ledgers(self) -> Ledgers:
+        """Return the three ledgers as they are now."""
+        messages = self._reader.consume(10_000, 0.1)
+        values = [message.value() for message in messages if message.error() is None]
+        self._events += [self.codecs.events.decode_event(value) for value in values]
+        ledgers = Ledgers(self.asked, self.sandbox.entries())
+        ledgers.add(self._events)
+        return ledgers
+
+    def drained(self, *, within_s: float, waiting: Sequence[str] = ()) -> Ledgers:
+        """Return the ledgers once nothing that was asked is without an end, but for what is *waiting*."""
+
+        def unended() -> str:
+            lost = self.ledgers().breaches(waiting).get("lost", [])
+            return f"{len(lost)} without an end, such as {lost[:3]}; alive: {self.alive()}"
+
+        eventually(lambda: "lost" not in self.ledgers().breaches(waiting), within_s=within_s, what=unended)
+        return self.ledgers()
+
+    def check(self, *, waiting: Sequence[str] = ()) -> Ledgers:
+        """Return the ledgers, read to the end; fails with every broken promise."""
+        ledgers = self.ledgers()
+        known = -1
+        while len(ledgers.delivery) > known:
+            known, ledgers = len(ledgers.delivery), self.ledgers()
+        breaches = ledgers.breaches(waiting)
+        told = "\n".join(f"{name}: {len(found)}, such as {found[:3]}" for name, found in breaches.items())
+        assert not breaches, told
+        return ledgers
+
+    def lag(self) -> dict[tuple[str, int], int]:
+        """Return the partitions of all groups whose committed offset is not their end, with what is left."""
+        left = {}
+        for group, topics in self._groups().items():
+            places = self.cluster.places(topics)
+            committed, ends = self.cluster.committed(group, places), self.cluster.ends(places)
+            for place in places:
+                behind = ends[place] - (committed[place].offset if place in committed else 0)
+                if behind:
+                    left[place] = behind
+        return left
+
+    def _groups(self) -> dict[str, list[str]]:
+        names = self.names
+        send = send_topics(self.settings.plan(), names)
+        delays = [spec.name for spec in self.specs if ".delay." in spec.name]
+        return {
+            names.group("intake", "express"): [names.express],
+            names.group("intake", "rest"): [names.outbound],
+            names.group("delay", "urgent"): [each for each in delays if ".urgent." in each],
+            names.group("delay", "rest"): [each for each in delays if ".rest." in each],
+            names.group("dispatch", "express"): [each for each in send if each.endswith(".express")],
+            names.group("dispatch", "rest"): [each for each in send if not each.endswith(".express")],
+        }
+
+    def _events_reader(self) -> Consumer:
+        reader = Consumer(
+            self.cluster.connection.common()
+            | {"group.id": fresh("events"), "isolation.level": "read_committed", "enable.auto.commit": False}
+            | {"auto.offset.reset": "earliest", "fetch.wait.max.ms": 20}
+        )
+        topics = [self.names.delivery, self.names.retry, self.names.dead_letter]
+        reader.assign([TopicPartition(*place, 0) for place in self.cluster.places(topics)])
+        return reader
+
+    def close(self) -> None:
+        """End every process, the reader and the sandbox."""
+        for child in self.processes.values():
+            child.kill()
+        self._reader.close()
+        self.sandbox.close()
+
+
+@contextmanager
+def plant(
+    bootstrap: str, folder: Path, *, running: Sequence[str] = STAGES, changes: Mapping[str, Any] | None = None
+) -> Iterator[Plant]:
+    """Return a plant whose stages *running* are ready."""
+    made = Plant(bootstrap, folder, changes=changes)
+    try:
+        made.start(*running)
+        yield made
+    finally:
+        made.close()
+
+
+def message(message_id: str, channel: str = "Email", *, to: str | None = None, **head: Any) -> Outbound:
+    """Return a message with canaries in everything that must stay secret."""
+    recipient = to or (f"{RECIPIENT}@example.com" if channel == "Email" else "+40700000111")
+    return Outbound(
+        Head(message_id, channel, **head), to=recipient, subject=SUBJECT, text=TEXT, properties={"p": PROPERTY}
+    )
+
+
+def _merged(tree: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return *tree* with *changes* in their places."""
+    merged = dict(tree)
+    for key, value in changes.items():
+        merged[key] = (
+            _merged(merged[key], value) if isinstance(merged.get(key), dict) and isinstance(value, dict) else value
+        )
+    return merged
