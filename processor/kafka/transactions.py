@@ -9,7 +9,7 @@ from processor.kafka.connection import Connection
 from processor.kafka.member import Place
 
 _CALL_TIMEOUT_S: Final = 0.5
-_INIT_TIMEOUT_S: Final = 30.0
+_INIT_TIMEOUT_S: Final = 2.0  # then the member polls, and the same call goes on
 
 
 class Aborted(Exception):
