@@ -4,7 +4,6 @@ import statistics
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 
 from confluent_kafka import Producer
 
@@ -61,7 +60,7 @@ def express(field: Field, count: int) -> dict[str, float]:
 
 
 def _one(field: Field, producer: Producer, provider: Noting, number: int) -> float:
-    made = replace(message(number, priority=9), text="Your code is on its way.")
+    made = message(number, priority=9)._replace(text="Your code is on its way.")
     value = open_codecs().outbound.encode_message(made)
     provider.arrived.clear()
     began_ns = time.time_ns()

@@ -91,7 +91,7 @@ PLANTED = {
     "a message that only we say was sent": (changed(entries=EVIDENCE.entries[1:]), "not in the sandbox's ledger: mail"),
     "a message that only the sandbox has": (changed(results=EVIDENCE.results[1:]), "and not SENT: mail-001"),
     "another provider": (
-        changed(results=(replace(result("mail-001"), provider="GatewaySMS"), *EVIDENCE.results[1:])),
+        changed(results=(result("mail-001")._replace(provider="GatewaySMS"), *EVIDENCE.results[1:])),
         "mail-001 went through GatewaySMS, and should through GatewayEmail",
     ),
     "a dead letter too few": (

@@ -1,6 +1,5 @@
 """Events as people and programs read them: one line, or one JSON object with the schema's names."""
 
-from dataclasses import fields
 from typing import Any, Final, assert_never
 
 from processor.cli.output import instant, plain
@@ -20,12 +19,12 @@ KINDS: Final[dict[type[Event], str]] = {DeliveryEvent: "delivery", RetryEvent: "
 def as_json(event: Event) -> dict[str, Any]:
     """Return an event's fields; a dead letter's value is left out, for it is somebody's message."""
     found: dict[str, Any] = {"kind": KINDS[type(event)]}
-    for each in fields(event):
-        value = getattr(event, each.name)
-        if each.name == "origin":
+    for name in event._fields:
+        value = getattr(event, name)
+        if name == "origin":
             found |= {"origin_topic": value.topic, "origin_partition": value.partition, "origin_offset": value.offset}
-        elif each.name != "value":
-            found[NAMES.get(each.name, each.name)] = value
+        elif name != "value":
+            found[NAMES.get(name, name)] = value
     return found
 
 

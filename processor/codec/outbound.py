@@ -1,6 +1,6 @@
 """OutboundMessage records to `Head` and `Message`, and back."""
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from processor.codec.contracts import latest
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 MESSAGE_BYTES_MAX: Final = 1_048_576
 CAPS: Final = Caps(by_field={"attachments": 100, "cc": 1_000, "bcc": 1_000})
-HEAD_FIELDS: Final = len(fields(Head))
+HEAD_FIELDS: Final = len(Head._fields)
 
 
 class OutboundCodec:

@@ -1,14 +1,13 @@
 """Facts that the processor publishes; never changed once published."""
 
-from dataclasses import dataclass, field
 from hashlib import blake2b
+from typing import NamedTuple
 
 from processor.core.message import Origin
 from processor.core.words import Lane, Reason, Status
 
 
-@dataclass(frozen=True, slots=True)
-class DeliveryEvent:
+class DeliveryEvent(NamedTuple):
     """A status that a message reached; on comm.events.delivery, keyed by message id."""
 
     event_id: str
@@ -29,8 +28,7 @@ class DeliveryEvent:
     in_doubt: bool = False  # the result of an attempt whose process died
 
 
-@dataclass(frozen=True, slots=True)
-class RetryEvent:
+class RetryEvent(NamedTuple):
     """A failed attempt that will be tried again; on comm.events.retry, keyed by message id."""
 
     event_id: str
@@ -49,8 +47,7 @@ class RetryEvent:
     in_doubt: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
+class DeadLetter(NamedTuple):
     """A record that nobody could read, or a message REJECTED or FAILED; on comm.dead-letter."""
 
     event_id: str
@@ -61,10 +58,15 @@ class DeadLetter:
     attempts: int
     origin: Origin
     origin_timestamp_ms: int
-    value: bytes | None = field(repr=False)  # whole, or a prefix where it is too large; None: a tombstone
+    value: bytes | None  # whole, or a prefix where it is too large; None: a tombstone
     value_size_bytes: int
     value_sha256: str
     truncated: bool = False
+
+    def __repr__(self) -> str:
+        """Show every field but the value, which is somebody's message."""
+        shown = ", ".join(f"{name}={each!r}" for name, each in zip(self._fields, self, strict=True) if name != "value")
+        return f"DeadLetter({shown})"
 
 
 def event_id(*parts: str | int) -> str:

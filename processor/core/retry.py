@@ -1,6 +1,5 @@
 """When a failed attempt is tried again, and when no more."""
 
-from dataclasses import replace
 from typing import Final
 
 from processor.core.message import Facts, Head
@@ -63,4 +62,4 @@ def inherit(head: Head, facts: Facts) -> Facts:
     inherited = inherited_attempts(head)
     if not inherited:
         return facts
-    return replace(facts, attempt=max(facts.attempt, inherited), charged=max(facts.charged, inherited))
+    return facts._replace(attempt=max(facts.attempt, inherited), charged=max(facts.charged, inherited))

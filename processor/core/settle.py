@@ -1,6 +1,5 @@
 """What becomes of a message after an attempt: sent, once more, or over."""
 
-from dataclasses import replace
 from typing import Final, assert_never
 
 from processor.core.clock import Zones
@@ -57,8 +56,7 @@ def settle_in_doubt(head: Head, facts: Facts, plan: Plan, *, now_ms: int, jitter
 
 def after(facts: Facts, settlement: Again, provider: str) -> Facts:
     """Return the facts with which the next attempt is judged, after one at *provider* settled as *settlement*."""
-    return replace(
-        facts,
+    return facts._replace(
         attempt=facts.attempt + 1,
         charged=settlement.charged,
         due_at_ms=settlement.due_at_ms,

@@ -1,7 +1,7 @@
 """Turns what was decided of a message into records for the event topics and the dead-letter topic."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import blake2b, sha256
 from typing import Final, Protocol
 
@@ -161,4 +161,4 @@ def first_facts(origin: Origin, *, produced_at_ms: int, now_ms: int) -> Facts:
 
 def due(facts: Facts, due_at_ms: int) -> Facts:
     """Return *facts* with another due instant."""
-    return facts if facts.due_at_ms == due_at_ms else replace(facts, due_at_ms=due_at_ms)
+    return facts if facts.due_at_ms == due_at_ms else facts._replace(due_at_ms=due_at_ms)
