@@ -42,7 +42,7 @@ class Screen:
 
     def say(self, what: str, how: str) -> None:
         """Tell a step."""
-        self.console.print(f"{what:>13}  {how}")
+        self.console.print(f"{what:>13}  {how}", soft_wrap=True)  # addresses and paths are to be copied
 
     def __enter__(self) -> Self:
         """Begin the live table."""
