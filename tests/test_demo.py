@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from processor.sandbox.broker import Broker
 
 COMMAND: Final = (str(Path(sys.executable).with_name("commproc")), "demo")
+README: Final = Path(__file__).parents[1] / "README.md"
 ASKED: Final = 500
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(150)]
 
@@ -43,6 +44,7 @@ def test_500_messages_add_up_and_nothing_is_left_behind(kafka: Broker, tmp_path:
         "unreadable": 4,
         "waiting": 15,
     }
+    assert counted(README.read_text(encoding="utf-8")) == counted(done.stdout), "the README shows a real run"
     assert not re.search(r"@demo\.example|\+1555", done.stdout + done.stderr), "a recipient"
     assert topics(kafka, done.stdout) == []
     assert list(tmp_path.iterdir()) == []
