@@ -19,6 +19,7 @@ Row = Mapping[str, Any]
 _MINUTE_MS: Final = 60_000
 _UNITS_MS: Final = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": DAY_MS}
 _MESSAGE_STATUSES: Final = ("NEW", "ERROR")
+_PAIRS: Final = 'write names and texts, such as {"template": "welcome"}'
 
 
 class Wrong(Exception):
@@ -53,7 +54,12 @@ def _spread(row: Row) -> dict[str, Any]:
     for name, value in row.items():
         group, dot, key = name.partition(".")
         if dot and group in GROUPS:
-            given[GROUPS[group]] = {**given.get(GROUPS[group], {}), key: value}
+            pairs = given.setdefault(GROUPS[group], {})
+            if not isinstance(pairs, Mapping):
+                raise Wrong(GROUPS[group], _PAIRS)
+            given[GROUPS[group]] = {**pairs, key: value}
+        elif name in GROUPS.values() and isinstance(value, Mapping):
+            given[name] = {**value, **given.get(name, {})}
         elif name == "interval":
             low, dash, high = str(value).partition("-")
             if not dash:
@@ -139,7 +145,7 @@ def _addresses(name: str, value: Any, _: int) -> tuple[str, ...]:
 
 def _pairs(name: str, value: Any, _: int) -> dict[str, str]:
     if not isinstance(value, Mapping) or not all(isinstance(each, str) for each in (*value, *value.values())):
-        raise Wrong(name, 'write names and texts, such as {"template": "welcome"}')
+        raise Wrong(name, _PAIRS)
     return dict(value)
 
 
