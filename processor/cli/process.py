@@ -32,6 +32,8 @@ T = TypeVar("T")
 
 _PROBE_S: Final = 2.0
 _TOLD_EVERY: Final = 5  # tries between two log lines about a Kafka that is away
+_FENCED: Final = {"_FATAL", "FENCED_INSTANCE_ID"}
+"""A member's only fatal error in the classic group protocol; the client passes it on without its own code."""
 _SLOT_TAKEN: Final = (
     "Another process has taken slot {slot}: two instances with one slot would fence each other.\n"
     "Give each its own: --slot, or kafka.slot in the configuration."
@@ -206,9 +208,9 @@ class Process:
 
     def _failed(self, error: Exception) -> int:
         log.error("process.failed", error=error, kafka_code=_code(error), exc_info=error)
-        if _code(error) == "FENCED_INSTANCE_ID" or isinstance(error, Fenced):
+        if _code(error) in _FENCED or isinstance(error, Fenced):
             return _told(_SLOT_TAKEN.format(slot=self._settings.kafka.slot), FAILED)
-        return _told(f"A loop failed ({type(error).__name__}); the log says where.", FAILED)
+        return _told(f"Failed ({type(error).__name__}); the log says where.", FAILED)
 
 
 def _code(error: Exception) -> str | None:

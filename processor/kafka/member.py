@@ -253,6 +253,9 @@ class Member:
         if error is None:
             return True
         topic, partition = message.topic(), message.partition()
+        # A fatal error comes as a record of no topic whose `fatal()` is False: its code alone says so.
+        if error.code() == KafkaError._FATAL:  # noqa: SLF001
+            raise KafkaException(error)
         if topic is None or partition is None:
             if error.fatal():
                 raise KafkaException(error)
