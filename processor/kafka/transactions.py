@@ -96,7 +96,8 @@ class Transactions:
             for output in outputs:
                 self._produce(output)
             self._send_offsets(commits, membership, meanwhile)
-            self._again(lambda: self._producer.commit_transaction(_CALL_TIMEOUT_S), meanwhile)
+            # Once the commit is asked for it is seen through: whether it happens is no longer ours to say.
+            self._again(lambda: self._producer.commit_transaction(_CALL_TIMEOUT_S), lambda: _whatever(meanwhile))
         except KafkaException as error:
             reason = error.args[0]
             if reason.fatal():

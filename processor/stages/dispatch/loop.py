@@ -9,24 +9,20 @@ calls of what was admitted begun.
 
 import threading
 from collections.abc import Callable, Sequence
-from itertools import chain
+from itertools import chain, islice
 from typing import Final
 
-from processor.codec.errors import RegistryUnavailable, Unreadable
-from processor.codec.facts import FACTS_HEADER, decode_facts
 from processor.core.clock import Clock
-from processor.core.message import Origin
 from processor.kafka.connection import Connection
 from processor.kafka.journal import Entry, Journal, JournalUnreadable, decode
 from processor.kafka.member import Committed, Member, Place
-from processor.kafka.topics import MARKER_KEY, Names
+from processor.kafka.topics import Names
 from processor.kafka.transactions import Aborted, Commit, Fenced, Transactions
 from processor.logs import logger
 from processor.metrics import (
     PARTITIONS_ASSIGNED,
     PARTITIONS_HELD,
     PARTITIONS_UNSTABLE,
-    RECORDS_READ,
     TICK,
     TRANSACTIONS_ABORTED,
     Health,
@@ -35,12 +31,12 @@ from processor.stages.backlog import SendBacklog
 from processor.stages.dispatch.admission import Gate, chosen
 from processor.stages.dispatch.caller import Caller
 from processor.stages.dispatch.calls import Lease, Start
+from processor.stages.dispatch.holdings import Holdings
 from processor.stages.dispatch.partition import SendPartition
+from processor.stages.dispatch.reading import Reading
 from processor.stages.dispatch.settling import Done, Settling
 from processor.stages.dispatch.trimming import Trimming
 from processor.stages.forward import Seat
-from processor.stages.publish import first_facts
-from processor.stages.record import Record, record_of
 from processor.stages.routes import Routes
 
 log = logger()
@@ -80,11 +76,8 @@ class DispatchLoop:
         self._caller, self._settling, self._routes, self._lease = caller, settling, routes, lease
         self._clock, self._health = clock, health
         self._linger_s, self._stop_grace_s = linger_s, stop_grace_s
-        self._partitions: dict[Place, SendPartition] = {}
-        self._in_flight: set[tuple[Place, int]] = set()  # started by this process and not yet settled
-        self._done: list[Done] = []  # settled, to be published with the next tick
-        self._orphans: dict[tuple[Place, int], Done] = {}  # of partitions that went away
-        self._undecided: list[tuple[Place, Record]] = []  # in doubt, while the registry is away
+        self._holdings = Holdings()
+        self._reading = Reading(self._holdings, settling, clock)
         self._in_tick: set[Place] = set()
         self._given_up = False
         self._stopping = False
@@ -123,7 +116,7 @@ class DispatchLoop:
             raise self._caller.failed
         self._tick()
         self._flow()
-        self._trimming.run(self._partitions)
+        self._trimming.run(self._holdings.partitions)
         self._observe()
 
     def _finish(self) -> None:
@@ -131,81 +124,27 @@ class DispatchLoop:
         self._stopping = True
         self._caller.withdraw(None)
         deadline_s = self._clock.monotonic_s() + self._stop_grace_s
-        while self._in_flight and self._clock.monotonic_s() < deadline_s:
+        while self._holdings.in_flight and self._clock.monotonic_s() < deadline_s:
             self._health.beat(self._seat.loop)
             self._take_in(_BUSY_POLL_S)
             self._collect()
             self._tick()
         self._caller.cancel()
-        self._settle_rest(self._clock.monotonic_s() + _REVOKE_GRACE_S, lambda: bool(self._in_flight))
+        self._settle_rest(self._clock.monotonic_s() + _REVOKE_GRACE_S, lambda: bool(self._holdings.in_flight))
 
     # -- records in ---------------------------------------------------------------------------------
 
     def _timeout_s(self) -> float:
-        if self._in_flight or self._done or any(part.waiting for part in self._partitions.values()):
+        held, parts = self._holdings, self._holdings.partitions.values()
+        if held.in_flight or held.done or any(part.waiting for part in parts):
             return _BUSY_POLL_S
-        heads = [part.later[0][0] for part in self._partitions.values() if part.later]
+        heads = [part.later[0][0] for part in parts if part.later]
         if not heads:
             return _IDLE_POLL_S
         return min(_IDLE_POLL_S, max(0.0, (min(heads) - self._clock.now_ms()) / 1_000 - 0.008))
 
     def _take_in(self, timeout_s: float) -> None:
-        now_ms = self._clock.now_ms()
-        partitions = self._partitions
-        counts: dict[str, int] = {}
-        for message in self._member.poll(POLL_RECORDS_MAX, timeout_s):
-            record = record_of(message, FACTS_HEADER)
-            part = partitions.get(record.place)
-            if part is not None:
-                counts[record.place[0]] = counts.get(record.place[0], 0) + 1
-                self._read(part, record, now_ms)
-        for topic, count in counts.items():
-            RECORDS_READ.labels("dispatch", topic).inc(count)
-        for part in partitions.values():
-            part.ripen(now_ms)
-
-    def _read(self, part: SendPartition, record: Record, now_ms: int) -> None:
-        journal, offset = part.journal, record.offset
-        journal.read(offset)
-        if offset in journal.finished:
-            return
-        if record.key == MARKER_KEY and record.header is None:
-            journal.finished.add(offset)
-            part.dirty = True
-            return
-        part.untrimmed = part.untrimmed and offset > 0  # a topic made by hand has no marker to trim
-        if offset in journal.started:
-            self._meet_again(part, record)
-        else:
-            self._keep(part, record, now_ms)
-
-    def _keep(self, part: SendPartition, record: Record, now_ms: int) -> None:
-        try:
-            facts = decode_facts(record.header)
-        except Unreadable as error:
-            here = first_facts(Origin(*record.place, record.offset), produced_at_ms=record.timestamp_ms, now_ms=now_ms)
-            self._done.append(self._settling.unreadable(record, here, error))
-        else:
-            part.add(Start(record, facts, part.provider, part.lane), now_ms)
-
-    def _meet_again(self, part: SendPartition, record: Record) -> None:
-        """Settle a start that has no result: ours and still under way, ours and just ended, or in doubt."""
-        key = (record.place, record.offset)
-        if key in self._in_flight:
-            return
-        orphan = self._orphans.pop(key, None)
-        if orphan is not None:
-            self._done.append(orphan)
-            return
-        try:
-            facts = decode_facts(record.header)
-            self._done.append(self._settling.in_doubt(record, facts, part.provider, part.lane))
-        except Unreadable as error:
-            now_ms = self._clock.now_ms()
-            here = first_facts(Origin(*record.place, record.offset), produced_at_ms=record.timestamp_ms, now_ms=now_ms)
-            self._done.append(self._settling.unreadable(record, here, error))
-        except RegistryUnavailable:
-            self._undecided.append((record.place, record))
+        self._reading.take_in(self._member.poll(POLL_RECORDS_MAX, timeout_s))
 
     # -- results in ---------------------------------------------------------------------------------
 
@@ -214,27 +153,13 @@ class DispatchLoop:
         results = self._caller.results
         while results:
             done = self._settling.done(results.popleft())
-            key = (done.place, done.offset)
             if done.provider is not None:
                 gate = self._gates[done.provider]
                 gate.note_settled()
                 if done.throttled_ms:
                     gate.quiet_until_ms = max(gate.quiet_until_ms, self._clock.now_ms() + done.throttled_ms)
-            if key not in self._in_flight:
-                continue  # another owner has settled it meanwhile
-            self._in_flight.discard(key)
-            if done.place in self._partitions:
-                self._done.append(done)
-            else:
-                self._orphans[key] = done
-        self._decide_undecided()
-
-    def _decide_undecided(self) -> None:
-        undecided, self._undecided = self._undecided, []
-        for place, record in undecided:
-            part = self._partitions.get(place)
-            if part is not None:
-                self._meet_again(part, record)
+            self._holdings.settle(done)
+        self._reading.decide_undecided()
 
     # -- the tick -----------------------------------------------------------------------------------
 
@@ -244,18 +169,17 @@ class DispatchLoop:
         if began_s - self._ticked_at_s < self._linger_s and not self._stopping:
             return
         starts = [] if self._stopping else self._admitted(began_s)
-        done, self._done = self._done, []
-        done = [each for each in done if each.place in self._partitions]
-        changed = self._marked(done, starts)
+        done = self._holdings.take_done()
+        changed = self._holdings.mark(done, starts) or self._renewing()
         if not changed:
             return
         commits, done, starts = self._fitting(changed, done, starts)
         if not commits or not self._committed(commits, done, meanwhile):
-            self._undo(done, starts)
+            self._holdings.undo(set(commits), done, starts)
             return
         self._ticked_at_s = self._clock.monotonic_s()
         TICK.labels(self._seat.loop).observe(self._ticked_at_s - began_s)
-        self._apply(commits)
+        self._holdings.apply(commits)
         for gate in self._gates.values():
             gate.note_tick()
         self._lease.renew(began_s)
@@ -267,43 +191,27 @@ class DispatchLoop:
             start
             for gate in self._gates.values()
             if gate.places
-            for start in chosen(gate, self._partitions, now_ms=now_ms, now_s=now_s)
+            for start in chosen(gate, self._holdings.partitions, now_ms=now_ms, now_s=now_s)
         ]
 
-    def _marked(self, done: Sequence[Done], starts: Sequence[Start]) -> set[Place]:
-        """Write results and starts into the journals, and return the partitions whose commit they change."""
-        changed = {place for place, part in self._partitions.items() if part.dirty}
-        for each in done:
-            self._partitions[each.place].journal.finished.add(each.offset)
-            changed.add(each.place)
-        for start in starts:
-            self._partitions[start.record.place].journal.started.add(start.record.offset)
-            changed.add(start.record.place)
-        if not changed and self._waits_for_lease():
-            changed = {next(iter(self._partitions))} if self._partitions else set()
-        return changed
-
-    def _waits_for_lease(self) -> bool:
-        """Tell whether starts may be waiting for a younger lease: an empty tick proves that we are still a member."""
-        return bool(self._in_flight) and self._lease.age_s() > _RENEW_AFTER_S
+    def _renewing(self) -> set[Place]:
+        """Return a partition to commit as it is, where starts may be waiting for a younger lease."""
+        waits = self._holdings.in_flight and self._lease.age_s() > _RENEW_AFTER_S
+        return set(islice(self._holdings.partitions, 1)) if waits else set()
 
     def _fitting(
         self, changed: set[Place], done: list[Done], starts: list[Start]
     ) -> tuple[dict[Place, Commit], list[Done], list[Start]]:
-        """Return the tick without the partitions whose metadata would not fit: one of them aborts it all."""
-        commits = {}
-        over = set()
-        for place in changed:
-            commit = self._partitions[place].commit()
-            if commit is None:
-                over.add(place)
-            else:
-                commits[place] = commit
+        """Return the tick without the partitions whose metadata would not fit; those are undone."""
+        commits = self._holdings.commits(changed)
+        over = changed - commits.keys()
         if over:
             log.error("journal.full", loop=self._seat.loop, count=len(over))
-            self._undo([d for d in done if d.place in over], [s for s in starts if s.record.place in over])
+            left_done = [each for each in done if each.place in over]
+            left_starts = [start for start in starts if start.record.place in over]
+            self._holdings.undo(over, left_done, left_starts)
             done = [each for each in done if each.place not in over]
-            starts = [start for start in starts if start.record.place not in over]
+            starts = [each for each in starts if each.record.place not in over]
         return commits, done, starts
 
     def _committed(
@@ -326,34 +234,10 @@ class DispatchLoop:
             self._in_tick = set()
         return True
 
-    def _undo(self, done: Sequence[Done], starts: Sequence[Start]) -> None:
-        """Take results and starts of a tick that came to nothing out of the journals; they go into the next one."""
-        for each in done:
-            if each.place in self._partitions:
-                self._partitions[each.place].journal.finished.discard(each.offset)
-                self._done.append(each)
-            else:
-                self._orphans[each.place, each.offset] = each
-        back: dict[Place, list[Start]] = {}
-        for start in starts:
-            back.setdefault(start.record.place, []).append(start)
-        for place, given in back.items():
-            if place in self._partitions:
-                self._partitions[place].journal.started.difference_update(start.record.offset for start in given)
-                self._partitions[place].give_back(given)
-
-    def _apply(self, commits: dict[Place, Commit]) -> None:
-        for place, commit in commits.items():
-            part = self._partitions.get(place)
-            if part is not None:
-                part.journal.advance(commit.offset)
-                part.dirty = False
-
     def _begin(self, starts: Sequence[Start]) -> None:
         """Hand over what was admitted, unless its partition went away while the tick was committed."""
-        ours = [start for start in starts if start.record.place in self._partitions]
+        ours = self._holdings.begun(starts)
         for start in ours:
-            self._in_flight.add((start.record.place, start.record.offset))
             self._gates[start.provider].outstanding += 1
         if ours:
             self._caller.submit(ours)
@@ -372,8 +256,8 @@ class DispatchLoop:
         """
         log.warning("producer.fenced", loop=self._seat.loop, error=str(fenced))
         self._transactions.renew(self._meanwhile)
-        places = tuple(self._partitions)
-        self._orphan(places)
+        places = tuple(self._holdings.partitions)
+        self._let_go(places)
         self._member.claim_again(places)
 
     # -- partitions come and go -----------------------------------------------------------------------
@@ -388,19 +272,12 @@ class DispatchLoop:
             self.journal_lost(place)
             return None
         provider, lane = self._names.send_parts(place[0])
-        self._partitions[place] = SendPartition(provider, lane, Journal.restored(entry), untrimmed=committed.fresh)
+        part = SendPartition(provider, lane, Journal.restored(entry), untrimmed=committed.fresh)
+        self._holdings.take(place, part, entry)
         self._gates[provider].places.add(place)
         self._share_rate(provider)
         self._caller.admit([place])
-        self._disown(place, entry)
         return entry.mark
-
-    def _disown(self, place: Place, entry: Entry) -> None:
-        """Drop the results, come or to come, of what another owner has settled meanwhile."""
-        for known in (self._orphans, self._in_flight):
-            for key in [key for key in known if key[0] == place and key[1] not in entry.started]:
-                self._orphans.pop(key, None)
-                self._in_flight.discard(key)
 
     def journal_lost(self, place: Place) -> None:
         """Hold a partition: nothing is called, nothing is skipped, until an operator decides."""
@@ -415,18 +292,18 @@ class DispatchLoop:
         else:
             gone = set(places)
             deadline_s = self._clock.monotonic_s() + _REVOKE_GRACE_S
-            self._settle_rest(deadline_s, lambda: any(place in gone for place, _ in self._in_flight))
-        self._orphan(places)
+            self._settle_rest(deadline_s, lambda: any(place in gone for place, _ in self._holdings.in_flight))
+        self._let_go(places)
 
     def lost(self, places: Sequence[Place]) -> None:
         """Commit nothing for them; remember what is under way, for they may come back."""
         self._given_up = self._given_up or not self._in_tick.isdisjoint(places)
         self._caller.withdraw(places)
-        self._orphan(places)
+        self._let_go(places)
 
     def reached_end(self, place: Place, offset: int) -> None:
         """Take note that what lies before the end holds no record that we have not read."""
-        part = self._partitions.get(place)
+        part = self._holdings.partitions.get(place)
         if part is not None and offset > part.journal.position:
             part.journal.read_to(offset)
             part.dirty = True
@@ -437,23 +314,16 @@ class DispatchLoop:
         while True:
             self._collect()
             self._tick(lambda: self._clock.monotonic_s() < deadline_s)
-            if self._clock.monotonic_s() >= deadline_s or not (unsettled() or self._done):
+            if self._clock.monotonic_s() >= deadline_s or not (unsettled() or self._holdings.done):
                 break
             self._caller.wait(_MEANWHILE_S)
         self._stopping = stopping
 
-    def _orphan(self, places: Sequence[Place]) -> None:
-        gone = set(places)
-        for each in self._done:
-            if each.place in gone:
-                self._orphans[each.place, each.offset] = each
-        self._done = [each for each in self._done if each.place not in gone]
-        self._undecided = [item for item in self._undecided if item[0] not in gone]
-        for place in places:
-            part = self._partitions.pop(place, None)
-            if part is not None:
-                self._gates[part.provider].places.discard(place)
-                self._share_rate(part.provider)
+    def _let_go(self, places: Sequence[Place]) -> None:
+        for part in self._holdings.let_go(places):
+            self._gates[part.provider].places.difference_update(places)
+            self._share_rate(part.provider)
+        self._reading.forget(places)
 
     def _share_rate(self, provider: str) -> None:
         gate = self._gates[provider]
@@ -463,7 +333,7 @@ class DispatchLoop:
     # -- flow and figures -----------------------------------------------------------------------------
 
     def _flow(self) -> None:
-        for place, part in self._partitions.items():
+        for place, part in self._holdings.partitions.items():
             if self._member.paused(place):
                 if part.wants_more():
                     self._member.resume(place)
@@ -473,10 +343,10 @@ class DispatchLoop:
         elapsed_s = now_s - self._flowed_at_s
         if elapsed_s >= _FLOW_EVERY_S:
             self._flowed_at_s = now_s
-            for part in self._partitions.values():
+            for part in self._holdings.partitions.values():
                 part.rate_per_s, part.taken = part.taken / elapsed_s, 0
 
     def _observe(self) -> None:
-        PARTITIONS_ASSIGNED.labels(self._seat.loop).set(len(self._partitions))
+        PARTITIONS_ASSIGNED.labels(self._seat.loop).set(len(self._holdings.partitions))
         PARTITIONS_UNSTABLE.labels(self._seat.loop).set(self._member.unstable_s())
-        self._backlog.observe(self._partitions, self._member.end_offsets)
+        self._backlog.observe(self._holdings.partitions, self._member.end_offsets)

@@ -1,0 +1,121 @@
+"""What a dispatch loop holds: its partitions, the starts under way, and the results that are not published yet."""
+
+from collections.abc import Sequence
+
+from processor.kafka.journal import Entry
+from processor.kafka.member import Place
+from processor.kafka.transactions import Commit
+from processor.stages.dispatch.calls import Start
+from processor.stages.dispatch.partition import SendPartition
+from processor.stages.dispatch.settling import Done
+
+
+class Holdings:
+    """
+    The state that a tick changes, and takes back where it comes to nothing.
+
+    *in_flight*: started by this process and not settled, whether the partition is still ours or not.
+    *done*: settled, to be published with the next tick. *orphans*: settled while the partition was away.
+    """
+
+    def __init__(self) -> None:
+        """Hold nothing."""
+        self.partitions: dict[Place, SendPartition] = {}
+        self.in_flight: set[tuple[Place, int]] = set()
+        self.done: list[Done] = []
+        self._orphans: dict[tuple[Place, int], Done] = {}
+
+    # -- partitions come and go ---------------------------------------------------------------------
+
+    def take(self, place: Place, part: SendPartition, entry: Entry) -> None:
+        """Hold a partition; results, come or to come, of what another owner has settled meanwhile are dropped."""
+        self.partitions[place] = part
+        for key in [key for key in self._orphans if key[0] == place and key[1] not in entry.started]:
+            del self._orphans[key]
+        self.in_flight -= {key for key in self.in_flight if key[0] == place and key[1] not in entry.started}
+
+    def let_go(self, places: Sequence[Place]) -> list[SendPartition]:
+        """Hold these no more, and return them; results for them wait as orphans."""
+        gone = set(places)
+        self._orphans |= {(each.place, each.offset): each for each in self.done if each.place in gone}
+        self.done = [each for each in self.done if each.place not in gone]
+        return [part for place in places if (part := self.partitions.pop(place, None)) is not None]
+
+    # -- results ------------------------------------------------------------------------------------
+
+    def settle(self, done: Done) -> None:
+        """Keep the result of a call, unless another owner has settled it meanwhile."""
+        key = (done.place, done.offset)
+        if key in self.in_flight:
+            self.in_flight.discard(key)
+            if done.place in self.partitions:
+                self.done.append(done)
+            else:
+                self._orphans[key] = done
+
+    def adopts(self, place: Place, offset: int) -> bool:
+        """Tell whether a start that has no result is ours: still under way, or ended while its partition was away."""
+        if (place, offset) in self.in_flight:
+            return True
+        orphan = self._orphans.pop((place, offset), None)
+        if orphan is not None:
+            self.done.append(orphan)
+        return orphan is not None
+
+    def take_done(self) -> list[Done]:
+        """Return what the next tick publishes."""
+        done, self.done = self.done, []
+        return [each for each in done if each.place in self.partitions]
+
+    # -- a tick -------------------------------------------------------------------------------------
+
+    def mark(self, done: Sequence[Done], starts: Sequence[Start]) -> set[Place]:
+        """Write results and starts into the journals, and return the partitions whose commit that changes."""
+        changed = {place for place, part in self.partitions.items() if part.dirty}
+        for each in done:
+            self.partitions[each.place].journal.finished.add(each.offset)
+            changed.add(each.place)
+        for start in starts:
+            self.partitions[start.record.place].journal.started.add(start.record.offset)
+            changed.add(start.record.place)
+        return changed
+
+    def commits(self, changed: set[Place]) -> dict[Place, Commit]:
+        """Return the commits of the partitions whose metadata fits: one that does not would abort the whole tick."""
+        commits = {}
+        for place in changed:
+            commit = self.partitions[place].commit()
+            if commit is not None:
+                commits[place] = commit
+                self.partitions[place].dirty = False
+        return commits
+
+    def undo(self, changed: set[Place], done: Sequence[Done], starts: Sequence[Start]) -> None:
+        """Take results and starts of a tick that came to nothing out of the journals; they go into the next one."""
+        for each in done:
+            if each.place in self.partitions:
+                self.partitions[each.place].journal.finished.discard(each.offset)
+                self.done.append(each)
+            else:
+                self._orphans[each.place, each.offset] = each
+        back: dict[Place, list[Start]] = {}
+        for start in starts:
+            back.setdefault(start.record.place, []).append(start)
+        for place in changed & self.partitions.keys():
+            part, given = self.partitions[place], back.get(place, [])
+            part.journal.started.difference_update(start.record.offset for start in given)
+            part.give_back(given)
+            part.dirty = True
+
+    def apply(self, commits: dict[Place, Commit]) -> None:
+        """Forget what a committed tick has put below the marks."""
+        for place, commit in commits.items():
+            part = self.partitions.get(place)
+            if part is not None:
+                part.journal.advance(commit.offset)
+
+    def begun(self, starts: Sequence[Start]) -> list[Start]:
+        """Return those of *starts* whose partition did not go away while the tick was committed: they are under way."""
+        ours = [start for start in starts if start.record.place in self.partitions]
+        self.in_flight.update((start.record.place, start.record.offset) for start in ours)
+        return ours
