@@ -18,8 +18,6 @@ from processor.logs import logger
 from processor.metrics import (
     ATTEMPTS,
     CALL,
-    DEAD_LETTERS,
-    DELIVERY_EVENTS,
     IN_DOUBT,
     LATENESS,
     PRODUCE_TO_CALL,
@@ -104,7 +102,6 @@ class Settling:
     def unreadable(self, record: Record, facts: Facts, error: Unreadable) -> Done:
         """Return what settles a record of a send topic that is none of ours."""
         log.warning("record.unreadable", stage="dispatch", at=at(record), why=error.fault, field=error.path or None)
-        DEAD_LETTERS.labels(Reason.UNREADABLE).inc()
         letter = self._publisher.dead_letter(facts, record.value, Reason.UNREADABLE, field_name=error.path or None)
         return Done(record.place, record.offset, [letter])
 
@@ -150,7 +147,6 @@ class Settling:
         return [event, self._onward(start, facts)]
 
     def _ended(self, start: Start, head: Head, ended: Ended) -> list[Output]:
-        DELIVERY_EVENTS.labels(ended.status, head.channel).inc()
         return self._publisher.ended(head, start.facts, start.record.value, ended)
 
     def _withdrawn(self, result: Withdrawn) -> list[Output]:
@@ -173,7 +169,6 @@ class Settling:
         if result.head is not None:
             ended = Ended(Status.REJECTED, result.reason, start.facts.attempt, field_name=path)
             return self._ended(start, result.head, ended)
-        DEAD_LETTERS.labels(result.reason).inc()
         return [self._publisher.dead_letter(start.facts, start.record.value, result.reason, field_name=path)]
 
     def _onward(self, start: Start, facts: Facts) -> Output:
@@ -186,7 +181,8 @@ class Settling:
         CALL.labels(start.provider).observe(result.took_s)
         if facts.attempt == 0 and facts.due_at_ms == facts.first_seen_ms:
             PRODUCE_TO_CALL.labels(start.lane).observe(max(0, result.called_at_ms - facts.produced_at_ms) / 1_000)
-        LATENESS.labels(start.lane).observe(max(0, result.called_at_ms - facts.due_at_ms) / 1_000)
+        else:  # it waited for its instant: a start, a window, a retry
+            LATENESS.labels(start.lane).observe(max(0, result.called_at_ms - facts.due_at_ms) / 1_000)
         if isinstance(outcome, Throttled):
             THROTTLES.labels(start.provider).inc()
         if isinstance(outcome, Unknown):
