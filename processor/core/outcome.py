@@ -22,6 +22,24 @@ class Accepted:
 
     provider_message_id: str | None = None
     code: str | None = None  # the provider's own code, bounded and printable
+    segments: int | None = None  # short messages that a text was split into
+    encoding: str | None = None  # of a text message: gsm7 or ucs2
+
+
+@dataclass(frozen=True, slots=True)
+class Partly:
+    """
+    Sent to some recipients of a message; never to be sent to those again.
+
+    *still_open* may be tried again, *refused* never will be. Indexes into to, cc, bcc in that order.
+    """
+
+    still_open: tuple[int, ...]
+    refused: tuple[int, ...]
+    reason: Reason  # why those that are open or refused were not taken
+    code: str | None = None
+    provider_message_id: str | None = None
+    retry_after_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,4 +81,4 @@ class Unknown:
     stage: Stage = Stage.HAND_OVER
 
 
-Outcome = Accepted | Deferred | Throttled | Rejected | Unknown
+Outcome = Accepted | Partly | Deferred | Throttled | Rejected | Unknown

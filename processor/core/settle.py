@@ -1,11 +1,12 @@
 """What becomes of a message after an attempt: sent, once more, or over."""
 
+from dataclasses import replace
 from typing import Final, assert_never
 
 from processor.core.clock import Zones
 from processor.core.judge import charged_so_far, effective_end_ms, intervals_of, provider_of
 from processor.core.message import Facts, Head
-from processor.core.outcome import Accepted, Deferred, Outcome, Rejected, Throttled, Unknown
+from processor.core.outcome import Accepted, Deferred, Outcome, Partly, Rejected, Throttled, Unknown
 from processor.core.plan import DAY_MS, Plan
 from processor.core.refusal import refusal
 from processor.core.retry import backoff_ms, budget_spent, policy_for
@@ -38,7 +39,9 @@ def settle(
     """
     match outcome:
         case Accepted():
-            return Sent(outcome.code, outcome.provider_message_id)
+            return Sent(outcome.code, outcome.provider_message_id, segments=outcome.segments, encoding=outcome.encoding)
+        case Partly():
+            return _partly(outcome, head, facts, plan, now_ms=now_ms, jitter=jitter, zones=zones)
         case Rejected():
             return Over(Status.FAILED, outcome.reason, charged_so_far(head, facts) + 1, outcome.code)
         case Unknown() if not _may_resend(head, plan):
@@ -61,7 +64,22 @@ def after(facts: Facts, settlement: Again, provider: str) -> Facts:
         charged=settlement.charged,
         due_at_ms=settlement.due_at_ms,
         last_reason=settlement.reason,
+        open_recipients=facts.open_recipients if settlement.still_open is None else settlement.still_open,
     )
+
+
+def _partly(
+    outcome: Partly, head: Head, facts: Facts, plan: Plan, *, now_ms: int, jitter: float, zones: Zones
+) -> Settlement:
+    """Return another attempt for the open recipients; a message that reached somebody is SENT, never FAILED."""
+    sent = Sent(outcome.code, outcome.provider_message_id, outcome.refused)
+    if not outcome.still_open:
+        return sent
+    deferred = Deferred(outcome.reason, outcome.code, outcome.retry_after_ms)
+    settled = _again_or_over(deferred, head, facts, plan, now_ms=now_ms, jitter=jitter, zones=zones)
+    if isinstance(settled, Again):
+        return replace(settled, still_open=outcome.still_open, refused=outcome.refused)
+    return replace(sent, refused=outcome.refused + outcome.still_open)
 
 
 def _may_resend(head: Head, plan: Plan) -> bool:

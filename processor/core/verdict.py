@@ -41,6 +41,9 @@ class Sent:
 
     code: str | None
     provider_message_id: str | None
+    refused: tuple[int, ...] = ()  # recipients that the provider would not have, by index
+    segments: int | None = None
+    encoding: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,8 @@ class Again:
     reason: Reason
     charged: int  # the count after this attempt
     code: str | None
+    still_open: tuple[int, ...] | None = None  # recipients that the next attempt is for; None is all
+    refused: tuple[int, ...] = ()  # recipients that the provider would not have, by index
 
 
 @dataclass(frozen=True, slots=True)

@@ -279,7 +279,9 @@ class Caller:
         self._pump(line)
 
     async def _outcomes(self, line: Line, batch: list[tuple[Start, Message]]) -> Sequence[Outcome]:
-        submissions = [Submission(message, start.facts.attempt + 1) for start, message in batch]
+        submissions = [
+            Submission(message, start.facts.attempt + 1, start.facts.open_recipients) for start, message in batch
+        ]
         missing = [Unknown(Reason.ANSWER_MISSING)] * len(batch)
         try:
             outcomes = await line.adapter.send(submissions)

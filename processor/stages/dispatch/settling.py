@@ -7,7 +7,7 @@ from processor.codec.errors import RegistryUnavailable, TooLarge, Unreadable
 from processor.codec.outbound import OutboundCodec
 from processor.core.clock import Clock, Zones
 from processor.core.message import Facts, Head
-from processor.core.outcome import Accepted, Deferred, Outcome, Rejected, Stage, Throttled, Unknown
+from processor.core.outcome import Accepted, Deferred, Outcome, Partly, Rejected, Stage, Throttled, Unknown
 from processor.core.plan import Plan
 from processor.core.settle import after, settle, settle_in_doubt
 from processor.core.verdict import Again, End, Over, Sent, Settlement, Wait
@@ -191,6 +191,7 @@ class Settling:
 
 _NAMES: dict[type[Outcome], str] = {
     Accepted: "accepted",
+    Partly: "accepted",
     Deferred: "deferred",
     Throttled: "throttled",
     Rejected: "rejected",
