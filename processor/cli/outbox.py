@@ -29,6 +29,7 @@ WRITE: Final = {  # what to write where the processor would reject a message
     Reason.INVALID_INSTANT: "write an instant between 1970 and 9999",
     Reason.END_BEFORE_START: "write an instant after start_at",
     Reason.INVALID_RETRY: "write a number that docs/configuration.md allows",
+    Reason.INVALID_REFERENCE: "write at most 1,024 characters",
 }
 KAFKA_SAYS: Final = {
     KafkaError.UNKNOWN_TOPIC_OR_PART: "the inbound topic is missing; run `commproc topics apply`",

@@ -19,13 +19,22 @@ YEAR_10000_MS: Final = 253_402_300_800_000
 
 _MESSAGE_STATUSES: Final = frozenset({None, "NEW", MIGRATED_ERROR})
 
+REFERENCE_CHARS_MAX: Final = 1_024
+"""Of external and campaign ids: every event repeats them, and one that its topic refuses would stop all others."""
+
 # An id is part of keys, logs and providers' paths: no separators, no control characters, no length to fill memory with.
 MESSAGE_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 
 
 def refusal(head: Head, plan: Plan, zones: Zones) -> End | None:
     """Return REJECTED with the first fault of *head*, in the order of its fields, or None where it has none."""
-    return _bad_route(head, plan) or _bad_times(head) or _bad_interval(head, zones) or _bad_retry(head)
+    return (
+        _bad_route(head, plan)
+        or _bad_times(head)
+        or _bad_interval(head, zones)
+        or _bad_retry(head)
+        or _bad_reference(head)
+    )
 
 
 def _bad_route(head: Head, plan: Plan) -> End | None:
@@ -79,6 +88,19 @@ def _bad_retry(head: Head) -> End | None:
     if head.retry_attempt is not None and head.retry_attempt < 0:
         return _rejected(Reason.INVALID_RETRY, "retry_attempt")
     return None
+
+
+def _bad_reference(head: Head) -> End | None:
+    if too_long(head.campaign_id):
+        return _rejected(Reason.INVALID_REFERENCE, "campaign_id")
+    if too_long(head.external_id):
+        return _rejected(Reason.INVALID_REFERENCE, "external_id")
+    return None
+
+
+def too_long(reference: str | None) -> bool:
+    """Tell whether a reference is too long for an event."""
+    return reference is not None and len(reference) > REFERENCE_CHARS_MAX
 
 
 def _rejected(reason: Reason, field_name: str) -> End:

@@ -48,6 +48,7 @@ class Reason(StrEnum):
     INVALID_INSTANT = "invalid_instant"  # a start or end outside the years 1970 to 9999
     END_BEFORE_START = "end_before_start"
     INVALID_RETRY = "invalid_retry"
+    INVALID_REFERENCE = "invalid_reference"  # an external or campaign id too long for an event
     INVALID_RECIPIENT = "invalid_recipient"
     INVALID_CONTENT = "invalid_content"
     # answers of providers

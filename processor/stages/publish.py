@@ -1,4 +1,4 @@
-"""Turns what was decided of a message into records for the event topics and the dead-letter topic."""
+"""Turns what was decided of a message into records for the event topics and the dead-letter topic, and counts them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,11 +9,12 @@ from processor.core.events import DeadLetter, DeliveryEvent, RetryEvent, event_i
 from processor.core.lanes import lane_of
 from processor.core.message import Facts, Head, Origin
 from processor.core.plan import Plan
-from processor.core.refusal import MESSAGE_ID
+from processor.core.refusal import MESSAGE_ID, too_long
 from processor.core.verdict import Again
 from processor.core.words import DEAD_LETTERED, Lane, Reason, Status
 from processor.kafka.topics import OVERHEAD_BYTES, Names
 from processor.kafka.transactions import Output
+from processor.metrics import DEAD_LETTERS, DELIVERY_EVENTS
 
 _PREFIX_BYTES: Final = 1_024
 _UNCONFIGURED: Final = "unconfigured"
@@ -67,12 +68,12 @@ class Publisher:
         event = DeliveryEvent(
             event_id=event_id("ended", known, origin.topic, origin.partition, origin.offset),
             message_id=known,
-            external_id=head.external_id,
+            external_id=_reference(head.external_id),
             attempt=ended.attempts,
             occurred_at_ms=self._now_ms(),
             channel=self._channel(head),
             provider=ended.provider,
-            campaign_id=head.campaign_id,
+            campaign_id=_reference(head.campaign_id),
             lane=self.lane(head),
             status=ended.status,
             terminal=True,
@@ -82,6 +83,7 @@ class Publisher:
             field_name=ended.field_name,
             in_doubt=ended.in_doubt,
         )
+        DELIVERY_EVENTS.labels(ended.status, event.channel).inc()
         outputs = [Output(self._names.delivery, self._encoding.encode_delivery(event), known.encode())]
         if ended.status in DEAD_LETTERED:
             outputs.append(self.dead_letter(facts, value, ended.reason, known, ended.attempts, ended.field_name))
@@ -94,13 +96,13 @@ class Publisher:
         event = RetryEvent(
             event_id=event_id("retry", head.message_id, origin.topic, origin.partition, origin.offset, attempt),
             message_id=head.message_id,
-            external_id=head.external_id,
+            external_id=_reference(head.external_id),
             attempt=attempt,
             charged=settled.charged,
             occurred_at_ms=self._now_ms(),
             channel=head.channel,
             provider=provider,
-            campaign_id=head.campaign_id,
+            campaign_id=_reference(head.campaign_id),
             lane=lane,
             reason=settled.reason,
             next_attempt_at_ms=settled.due_at_ms,
@@ -135,6 +137,7 @@ class Publisher:
             value_sha256=sha256(value or b"").hexdigest(),
             truncated=truncated,
         )
+        DEAD_LETTERS.labels(reason).inc()
         key = None if message_id is None else message_id.encode()
         return Output(self._names.dead_letter, self._encoding.encode_dead_letter(letter), key)
 
@@ -152,6 +155,11 @@ def public_id(message_id: str) -> str:
     if MESSAGE_ID.fullmatch(message_id):
         return message_id
     return "invalid-" + blake2b(message_id.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+def _reference(text: str | None) -> str | None:
+    """Return an external or campaign id, or None for one that no event has room for: the message is REJECTED for it."""
+    return None if too_long(text) else text
 
 
 def first_facts(origin: Origin, *, produced_at_ms: int, now_ms: int) -> Facts:

@@ -49,6 +49,8 @@ ANY_LONG = st.integers(-(2**63), 2**63 - 1)
         (head(retry_interval_s=30 * 86_400 + 1), Reason.INVALID_RETRY, "retry_interval"),
         (head(retry_attempt=-1), Reason.INVALID_RETRY, "retry_attempt"),
         (head(message_status="SENT"), Reason.INVALID_RETRY, "message_status"),
+        (head(campaign_id="c" * 1_025), Reason.INVALID_REFERENCE, "campaign_id"),
+        (head(external_id="e" * 1_025), Reason.INVALID_REFERENCE, "external_id"),
     ],
 )
 def test_a_fault_is_rejected_with_its_reason_and_field(of: Head, reason: Reason, field_name: str) -> None:

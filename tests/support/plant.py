@@ -115,7 +115,7 @@ class Plant:
         self.processes: dict[str, Child] = {}
         self.logs: list[Path] = []
         self._numbers = count(1)
-        self._producer = self.cluster.producer()
+        self._producer = self.cluster.producer(**{"message.max.bytes": 30_000_000, "compression.type": "gzip"})
         self._events: list[Any] = []
         self._reader = self._events_reader()
 
@@ -169,7 +169,7 @@ class Plant:
         except (OSError, StopIteration):
             return False
 
-    def metric(self, stage: str, name: str, slot: str = "0", **labels: str) -> float:
+    def metric(self, stage: str, name: str, /, slot: str = "0", **labels: str) -> float:
         """Return the sum of the series of a metric that have *labels*."""
         wanted = [f'{key}="{value}"' for key, value in labels.items()]
         lines = (self._get(stage, slot, "/metrics") or "").splitlines()
