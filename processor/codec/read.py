@@ -14,13 +14,15 @@ measured). The tests hold these readers equal to it on what is valid.
 
 import struct
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from processor.codec.errors import Fault, Unreadable
 
 Read = Callable[[bytes, int], tuple[Any, int]]
+Step = tuple[str, int, Read]  # of a record: a field's name, the slot of its value, and its reader
 
-VARINT_BITS: Final = 63  # the tenth byte of a varint has one bit left of 64
+VARINT_SHIFTS: Final = tuple(range(7, 64, 7))  # of the bytes after the first
 INT_MIN: Final = -(2**31)
 INT_MAX: Final = 2**31 - 1
 
@@ -45,17 +47,16 @@ def long(raw: bytes, at: int) -> tuple[int, int]:
     if byte < 0x80:
         return (byte >> 1) ^ -(byte & 1), at
     value = byte & 0x7F
-    shift = 7
-    while (byte := raw[at]) >= 0x80:
-        value |= (byte & 0x7F) << shift
-        shift += 7
+    for shift in VARINT_SHIFTS:
+        byte = raw[at]
         at += 1
-        if shift > VARINT_BITS:
-            raise Unreadable(Fault.VARINT)
-    value |= byte << shift
-    if shift == VARINT_BITS and byte > 1:
-        raise Unreadable(Fault.VARINT)
-    return (value >> 1) ^ -(value & 1), at + 1
+        if byte < 0x80:
+            if shift == 63 and byte > 1:  # the tenth byte has one bit left of 64
+                break
+            value |= byte << shift
+            return (value >> 1) ^ -(value & 1), at
+        value |= (byte & 0x7F) << shift
+    raise Unreadable(Fault.VARINT)
 
 
 def integer(raw: bytes, at: int) -> tuple[int, int]:
@@ -143,19 +144,21 @@ def union(branches: Sequence[Read | None]) -> Read:
     return read
 
 
-def optional(branches: Sequence[Read | None], present: Read) -> Read:
-    """Return a reader like `union`, quick for ["null", T]: most fields of a message are null."""
-    others = union(branches)
+@dataclass(frozen=True, slots=True)
+class Optional:
+    """A reader like `union`, quick for ["null", T]: most fields of a message are null."""
 
-    def read(raw: bytes, at: int) -> tuple[Any, int]:
+    branches: Sequence[Read | None]
+    present: Read
+
+    def __call__(self, raw: bytes, at: int) -> tuple[Any, int]:
+        """Read null or a value."""
         index = raw[at]
         if index == 0:
             return None, at + 1
         if index == 2:  # zigzag of 1
-            return present(raw, at + 1)
-        return others(raw, at)
-
-    return read
+            return self.present(raw, at + 1)
+        return union(self.branches)(raw, at)
 
 
 def array(read_item: Read, *, smallest_bytes: int, items_max: int) -> Read:
@@ -163,17 +166,18 @@ def array(read_item: Read, *, smallest_bytes: int, items_max: int) -> Read:
 
     def read(raw: bytes, at: int) -> tuple[tuple[Any, ...], int]:
         items: list[Any] = []
-        while True:
+        while raw[at]:
             count, at, end = _block(raw, at, smallest_bytes)
-            if count == 0:
+            if count == 0:  # said in more bytes than one
                 return tuple(items), at
             if len(items) + count > items_max:
                 raise Unreadable(Fault.COUNT)
             for _ in range(count):
                 item, at = read_item(raw, at)
                 items.append(item)
-            if end not in {None, at}:
+            if end is not None and end != at:
                 raise Unreadable(Fault.BLOCK_SIZE)
+        return tuple(items), at + 1
 
     return read
 
@@ -183,9 +187,9 @@ def mapping(read_value: Read, *, smallest_bytes: int, entries_max: int) -> Read:
 
     def read(raw: bytes, at: int) -> tuple[dict[str, Any], int]:
         entries: dict[str, Any] = {}
-        while True:
+        while raw[at]:
             count, at, end = _block(raw, at, 1 + smallest_bytes)
-            if count == 0:
+            if count == 0:  # said in more bytes than one
                 return entries, at
             if len(entries) + count > entries_max:
                 raise Unreadable(Fault.COUNT)
@@ -194,8 +198,9 @@ def mapping(read_value: Read, *, smallest_bytes: int, entries_max: int) -> Read:
                 if key in entries:
                     raise Unreadable(Fault.DUPLICATE_KEY)
                 entries[key], at = read_value(raw, at)
-            if end not in {None, at}:
+            if end is not None and end != at:
                 raise Unreadable(Fault.BLOCK_SIZE)
+        return entries, at + 1
 
     return read
 
@@ -205,22 +210,22 @@ def _block(raw: bytes, at: int, smallest_bytes: int) -> tuple[int, int, int | No
     count, at = long(raw, at)
     end = None
     if count < 0:  # then the size of the block in bytes follows; Avro 1.12 "Arrays"
+        count = -count
         size, at = long(raw, at)
         end = at + size
         if size < 0 or end > len(raw):
             raise Unreadable(Fault.LENGTH)
-    count = abs(count)
     if count * smallest_bytes > len(raw) - at:
         raise Unreadable(Fault.COUNT)
     return count, at, end
 
 
-def record(steps: Sequence[tuple[str, int, Read]], defaults: Sequence[Any], make: Callable[[list[Any]], Any]) -> Read:
+def record(steps: Sequence[Step], defaults: Sequence[Any], make: Callable[..., Any]) -> Read:
     """
     Return a reader of fields.
 
-    Each of *steps* is a field's name, the slot of its value, and its reader. *defaults* are the values of the slots
-    that no step fills, and a last slot for the fields that nobody asked for; *make* builds the result of the rest.
+    *defaults* are the values of the slots
+    that no step fills, and a last slot for the fields that nobody asked for; *make* takes the others.
     """
 
     def read(raw: bytes, at: int) -> tuple[Any, int]:
@@ -234,6 +239,6 @@ def record(steps: Sequence[tuple[str, int, Read]], defaults: Sequence[Any], make
         except IndexError:
             raise Unreadable(Fault.TRUNCATED, name) from None
         values.pop()
-        return make(values), at
+        return make(*values), at
 
     return read

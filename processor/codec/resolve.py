@@ -5,12 +5,13 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final
 
-from processor.codec import read
+from processor.codec import quick, read
 from processor.codec.errors import RefusedSchema
-from processor.codec.read import Read
+from processor.codec.read import Read, Step
 from processor.codec.schema import Array, Enumeration, Field, Fixed, Map, Primitive, Record, Type, Union, smallest_bytes
 
 Shape = Callable[..., Any]
+Parts = tuple[Sequence[Step], Sequence[Any], Shape]
 
 PRIMITIVES: Final[Mapping[str, Read]] = {
     "null": read.null,
@@ -49,10 +50,13 @@ class Resolver:
 
     def record(self, writer: Record, ours: Record, *, prefix: bool = False) -> Read:
         """
-        Return a reader of *writer*'s records as *ours*; with *prefix*, only as far as *ours* needs.
+        Return a quick reader of *writer*'s records as *ours*; with *prefix*, only as far as *ours* needs.
 
         Raises `RefusedSchema` where one cannot be read as the other.
         """
+        return quick.record(*self._parts(writer, ours, prefix=prefix))
+
+    def _parts(self, writer: Record, ours: Record, *, prefix: bool = False) -> Parts:
         slots = {each.name: slot for slot, each in enumerate(ours.fields)}
         spare = len(slots)
         steps = [
@@ -67,7 +71,7 @@ class Resolver:
         written = {each.name for each in writer.fields}
         defaults = [None if each.name in written else self._default(each) for each in ours.fields]
         shape = self.shapes.get(ours.name)
-        return read.record(steps, [*defaults, None], tuple if shape is None else _spread(shape))
+        return steps, [*defaults, None], _gathered if shape is None else shape
 
     def _skipped(self, writer: Type) -> Read:
         return Resolver({}, self.caps).reader(writer, writer)
@@ -101,7 +105,8 @@ class Resolver:
                 size = smallest_bytes(writer.values)
                 return read.mapping(value, smallest_bytes=size, entries_max=cap or self.caps.entries)
             case Record(), Record() if _same_name(writer, ours):
-                return self.record(writer, ours)
+                # Plain: a quick reader may read twice, and records in records would double that with each depth.
+                return read.record(*self._parts(writer, ours))
             case _:
                 raise RefusedSchema("a type that cannot be read as ours")
 
@@ -116,7 +121,7 @@ class Resolver:
             raise RefusedSchema("no branch that can be read as ours")
         match branches:
             case [read.null, present] if present is not None:
-                return read.optional(branches, present)
+                return read.Optional(branches, present)
             case _:
                 return read.union(branches)
 
@@ -146,5 +151,5 @@ def _same_name(writer: Fixed | Enumeration | Record, ours: Fixed | Enumeration |
     return writer.name.rpartition(".")[2] == ours.name.rpartition(".")[2]
 
 
-def _spread(shape: Shape) -> Callable[[list[Any]], Any]:
-    return lambda values: shape(*values)
+def _gathered(*values: Any) -> tuple[Any, ...]:
+    return values

@@ -108,7 +108,9 @@ def test_any_record_is_read_as_fastavro_reads_it(data: st.DataObject) -> None:
     raw = written(schema, data.draw(values_of(schema)))
     kind = admit(schema)
 
-    value, end = Resolver({}).reader(kind, kind)(raw, 0)
+    assert isinstance(kind, Record)
+
+    value, end = Resolver({}).record(kind, kind)(raw, 0)
 
     assert end == len(raw)
     assert as_we_say(value) == as_we_say(read_by_fastavro(raw, schema))
@@ -121,8 +123,9 @@ def test_whatever_we_read_of_damaged_bytes_fastavro_reads_too(data: st.DataObjec
     at = data.draw(st.integers(0, len(raw) - 1))
     raw[at] = data.draw(st.integers(0, 255))
     kind = admit(schema)
+    assert isinstance(kind, Record)
     try:
-        value, end = Resolver({}).reader(kind, kind)(bytes(raw), 0)
+        value, end = Resolver({}).record(kind, kind)(bytes(raw), 0)
     except Unreadable:
         return
     theirs = as_we_say(read_by_fastavro(bytes(raw[:end]), schema))

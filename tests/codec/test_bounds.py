@@ -324,7 +324,7 @@ def test_a_full_record_at_every_cap_is_read_within_memory() -> None:
 
 
 def test_a_defect_of_ours_is_not_taken_for_a_bad_record() -> None:
-    def broken(values: list[Any]) -> object:
+    def broken(*values: Any) -> object:
         raise ZeroDivisionError
 
     read = record([], [None], broken)
