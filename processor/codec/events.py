@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from processor.codec.contracts import latest
 from processor.codec.errors import Fault, RefusedSchema, Unreadable
+from processor.codec.flat import writer
 from processor.codec.framing import prefix_of
 from processor.codec.read import Read
 from processor.codec.resolve import Resolver
 from processor.codec.schema import Record
-from processor.codec.write import writer
 from processor.codec.writers import Readers
 from processor.core.events import DeadLetter, DeliveryEvent, RetryEvent
 from processor.core.message import Origin
@@ -18,7 +18,9 @@ from processor.core.words import Lane, Reason, Status
 if TYPE_CHECKING:
     from processor.codec.registry import Registry
 
-Event = DeliveryEvent | RetryEvent | DeadLetter
+Event = DeliveryEvent | RetryEvent | DeadLetter  # their fields are in the order of their schemas
+
+ORIGIN: Final = DeadLetter._fields.index("origin")  # three fields of the schema
 
 
 class EventCodec:
@@ -32,68 +34,15 @@ class EventCodec:
 
     def encode_delivery(self, event: DeliveryEvent) -> bytes:
         """Return the framed record."""
-        return self._delivery(
-            {
-                "event_id": event.event_id,
-                "message_id": event.message_id,
-                "external_id": event.external_id,
-                "attempt": event.attempt,
-                "occurred_at": event.occurred_at_ms,
-                "channel": event.channel,
-                "provider": event.provider,
-                "campaign_id": event.campaign_id,
-                "lane": event.lane,
-                "status": event.status,
-                "terminal": event.terminal,
-                "reason": event.reason,
-                "provider_code": event.provider_code,
-                "provider_message_id": event.provider_message_id,
-                "field_name": event.field_name,
-                "in_doubt": event.in_doubt,
-            }
-        )
+        return self._delivery(event)
 
     def encode_retry(self, event: RetryEvent) -> bytes:
         """Return the framed record."""
-        return self._retry(
-            {
-                "event_id": event.event_id,
-                "message_id": event.message_id,
-                "external_id": event.external_id,
-                "attempt": event.attempt,
-                "charged": event.charged,
-                "occurred_at": event.occurred_at_ms,
-                "channel": event.channel,
-                "provider": event.provider,
-                "campaign_id": event.campaign_id,
-                "lane": event.lane,
-                "reason": event.reason,
-                "next_attempt_at": event.next_attempt_at_ms,
-                "provider_code": event.provider_code,
-                "in_doubt": event.in_doubt,
-            }
-        )
+        return self._retry(event)
 
     def encode_dead_letter(self, letter: DeadLetter) -> bytes:
         """Return the framed record."""
-        return self._dead_letter(
-            {
-                "event_id": letter.event_id,
-                "message_id": letter.message_id,
-                "occurred_at": letter.occurred_at_ms,
-                "reason": letter.reason,
-                "field_name": letter.field_name,
-                "attempts": letter.attempts,
-                "origin_topic": letter.origin.topic,
-                "origin_partition": letter.origin.partition,
-                "origin_offset": letter.origin.offset,
-                "origin_timestamp": letter.origin_timestamp_ms,
-                "value": letter.value,
-                "value_size": letter.value_size_bytes,
-                "value_sha256": letter.value_sha256,
-                "truncated": letter.truncated,
-            }
-        )
+        return self._dead_letter((*letter[:ORIGIN], *letter.origin, *letter[ORIGIN + 1 :]))
 
     def decode_event(self, value: bytes | None) -> Event:
         """
@@ -129,7 +78,7 @@ def _retry(*values: Any) -> RetryEvent:
 
 def _dead_letter(*values: Any) -> DeadLetter:
     fields = list(values)
-    fields[6:9] = [Origin(*fields[6:9])]
+    fields[ORIGIN : ORIGIN + 3] = [Origin(*fields[ORIGIN : ORIGIN + 3])]
     fields[3] = Reason(fields[3])
     return DeadLetter(*fields)
 

@@ -1,0 +1,97 @@
+"""
+Writing flat records: strings, bytes, numbers, booleans, and null or one of these, in the order of the schema.
+
+Events are flat and as many as messages. fastavro takes 5.7 µs for a delivery event, half a microsecond of them for
+its dictionary; these writers take 3.2 µs (bench/codec.py). Sources: Avro 1.12 "Binary Encoding".
+"""
+
+# ruff: noqa: PLR2004 - the bits of Avro's binary encoding, which a constant's name would hide
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from processor.codec.contracts import Contract
+from processor.codec.schema import Primitive, Type, Union
+
+Put = Callable[[Any], bytes]
+
+ONE_BYTE: Final = tuple(bytes((number << 1,)) for number in range(64))  # the zigzag of small numbers
+NULL: Final = b"\x00"  # the first branch
+VALUE: Final = b"\x02"  # the second
+
+
+def writer(contract: Contract, prefix: bytes) -> Callable[[Sequence[Any]], bytes]:
+    """Return a function from a record's values, in the order of the schema, to its framed bytes."""
+    puts = tuple(_put(each.type) for each in contract.record.fields)
+
+    def write(values: Sequence[Any]) -> bytes:
+        return prefix + b"".join([put(value) for put, value in zip(puts, values, strict=True)])
+
+    return write
+
+
+def boolean(value: bool) -> bytes:  # noqa: FBT001 - it is what is written
+    """Return a byte that is 0 or 1."""
+    return b"\x01" if value else b"\x00"
+
+
+def long(value: int) -> bytes:
+    """Return a zigzag varint; raises `OverflowError` outside 64 bits."""
+    if 0 <= value < 64:
+        return ONE_BYTE[value]
+    if not -(2**63) <= value < 2**63:
+        raise OverflowError("more than 64 bits")
+    rest = (value << 1) ^ (value >> 63)
+    out = bytearray()
+    while rest > 0x7F:
+        out.append(rest & 0x7F | 0x80)
+        rest >>= 7
+    out.append(rest)
+    return bytes(out)
+
+
+def integer(value: int) -> bytes:
+    """Return a zigzag varint; raises `OverflowError` outside 32 bits."""
+    if not -(2**31) <= value < 2**31:
+        raise OverflowError("more than 32 bits")
+    return long(value)
+
+
+def octets(value: bytes) -> bytes:
+    """Return bytes after their length."""
+    return long(len(value)) + value
+
+
+def text(value: str) -> bytes:
+    """Return UTF-8 after its length; raises `UnicodeEncodeError` for a lone surrogate."""
+    raw = value.encode()
+    size = len(raw)
+    return (ONE_BYTE[size] if size < 64 else long(size)) + raw
+
+
+def nullable(put: Put) -> Put:
+    """Return a writer of ["null", T]."""
+
+    def write(value: Any) -> bytes:
+        return NULL if value is None else VALUE + put(value)
+
+    return write
+
+
+PUTS: Final[Mapping[str, Put]] = {
+    "boolean": boolean,
+    "int": integer,
+    "long": long,
+    "bytes": octets,
+    "string": text,
+}
+
+
+def _put(kind: Type) -> Put:
+    match kind:
+        case Primitive(name) if name in PUTS:
+            return PUTS[name]
+        case Union((Primitive("null"), present)):
+            return nullable(_put(present))
+        case _:
+            raise ValueError("not a flat record")
