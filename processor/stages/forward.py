@@ -272,7 +272,12 @@ class ForwardLoop:
     def reached_end(self, place: Place, offset: int) -> None:
         """Remember the end; markers before it are stepped over when the partition is idle."""
         if place in self._partitions:
-            self._partitions[place].read_to = offset
+            part = self._partitions[place]
+            part.read_to = offset
+            # What comes after this end, no process that is dead by now has read.
+            left = min(self._suspect.pop(place, 0), len(part.records))
+            if left:
+                self._suspect[place] = left
 
     def _leave(self, places: Sequence[Place]) -> None:
         if places:

@@ -2,11 +2,12 @@
 
 import multiprocessing
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from multiprocessing.connection import Connection as Pipe
 from typing import Final
 
 from processor.codec.assembly import Codecs
-from processor.codec.errors import RegistryUnavailable, TooLarge, Unreadable
+from processor.codec.errors import RegistryUnavailable
 
 ANSWER_S: Final = 30.0
 
@@ -31,19 +32,19 @@ class Trial:
         begin = 0
         while begin < len(values):
             survived = self._survived(values[begin:])
-            if begin + survived == len(values):
+            if survived is None or begin + survived == len(values):
                 break
             deadly.add(begin + survived)
             begin += survived + 1
         return frozenset(deadly)
 
-    def _survived(self, values: Sequence[bytes | None]) -> int:
-        """Return how many of *values* a child decodes before it ends."""
+    def _survived(self, values: Sequence[bytes | None]) -> int | None:
+        """Return how many of *values* a child decodes before it ends; None where it ends before it has begun."""
         ours, theirs = self._context.Pipe(duplex=False)
         child = self._context.Process(target=_decode_all, args=(self._open_codecs, list(values), theirs), daemon=True)
         child.start()
         theirs.close()
-        survived = 0
+        survived: int | None = None
         try:
             while ours.poll(ANSWER_S):
                 survived = ours.recv()
@@ -57,14 +58,16 @@ class Trial:
 
 
 def _decode_all(open_codecs: Callable[[], Codecs], values: list[bytes | None], answers: Pipe) -> None:
-    codec = open_codecs().outbound
-    answers.send(0)
-    for index, value in enumerate(values):
-        try:
-            codec.decode_head(value)
-        except (Unreadable, TooLarge):
-            pass  # a bad record, but no deadly one
-        except RegistryUnavailable:
-            answers.send(len(values))  # nothing can be said; intake holds these records anyway
-            return
-        answers.send(index + 1)
+    """Decode in the child; what it raises is the boundary's in the parent, and a traceback of it might show content."""
+    with suppress(Exception):
+        codec = open_codecs().outbound
+        answers.send(0)  # from here on it is a record's fault if the child ends
+        for index, value in enumerate(values):
+            try:
+                codec.decode_head(value)
+            except RegistryUnavailable:
+                answers.send(len(values))  # nothing can be said; intake holds these records anyway
+                return
+            except Exception:  # noqa: BLE001, S110 - a bad record or an ordinary defect, but no deadly one
+                pass
+            answers.send(index + 1)

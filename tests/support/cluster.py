@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import (
@@ -122,9 +123,10 @@ class Cluster:
         reader.assign([TopicPartition(*place, -2) for place in places])
         left, found = set(places), list[Message]()
         try:
+            deadline_s = monotonic() + TIMEOUT_S
             while left:
-                messages = reader.consume(5_000, TIMEOUT_S)
-                assert messages, f"nothing more to read, yet no end of {sorted(left)}"
+                assert monotonic() < deadline_s, f"no end of {sorted(left)}"
+                messages = reader.consume(5_000, 0.1)
                 for message in messages:
                     error = message.error()
                     if error is None:
