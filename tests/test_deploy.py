@@ -8,20 +8,27 @@ import re
 import shutil
 import socket
 import subprocess
-import sys
+import threading
+import time
 import urllib.parse
 import urllib.request
 from contextlib import closing
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 import yaml
 
+from processor.core.words import Purpose
 from tests.support.eventually import eventually
+from tests.support.ledgers import Asked
+from tests.support.plant import Plant, message, plant
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from processor.sandbox.broker import Broker
 
 ROOT: Final = Path(__file__).parents[1]
 PROMETHEUS: Final = ROOT / "deploy" / "prometheus"
@@ -48,18 +55,38 @@ def tool(name: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def target() -> Iterator[str]:
-    """Return host:port of something that serves the processor's metrics and has something to tell."""
-    command = [sys.executable, "-m", "tests.support.observed_metrics"]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        yield f"127.0.0.1:{int(process.stdout.readline())}"
-        process.terminate()
+def target(kafka: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Return host:port of a real processor that is kept busy: what is sent, deferred, refused, late and unreadable."""
+    with plant(kafka.bootstrap, tmp_path_factory.mktemp("watched"), running=["all"]) as works:
+        busy = threading.Event()
+        feeding = threading.Thread(target=keep_busy, args=(works, busy))
+        feeding.start()
+        yield works.address("all")
+        busy.set()
+        feeding.join()
+
+
+def keep_busy(works: Plant, done: threading.Event) -> None:
+    """Ask for some of everything, ten times a second."""
+    for number in count():
+        if done.wait(0.1):
+            return
+        soon_ms = time.time_ns() // 1_000_000 + 500
+        works.ask(
+            [
+                message(f"watched-{number}"),
+                message(f"watched-{number}-otp", "SMSOTP", purpose=Purpose.OTP),
+                message(f"watched-{number}-later", start_at_ms=soon_ms),
+                message(f"watched-{number}-deferred", to="defer-451-1x@example.com"),
+                message(f"watched-{number}-lost", "Nowhere"),
+            ]
+        )
+        works.put(b"not a record", Asked(None), works.names.outbound)
 
 
 @pytest.fixture(scope="module")
 def prometheus(target: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Return the address of a real Prometheus that scrapes *target* and has our alert rules."""
+    """Return the address of a real Prometheus that scrapes the processor and has our alert rules."""
     program, folder, port = tool("prometheus"), tmp_path_factory.mktemp("prometheus"), free_port()
     configuration = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text(encoding="utf-8"))
     configuration["global"] = {"scrape_interval": "200ms", "scrape_timeout": "200ms", "evaluation_interval": "500ms"}

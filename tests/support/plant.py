@@ -169,6 +169,11 @@ class Plant:
         except (OSError, StopIteration):
             return False
 
+    def address(self, stage: str, slot: str = "0") -> str:
+        """Return host:port of the metrics of a process."""
+        started = next(line for line in self.lines(stage, slot) if line["event"] == "process.started")
+        return f"127.0.0.1:{started['port']}"
+
     def metric(self, stage: str, name: str, /, slot: str = "0", **labels: str) -> float:
         """Return the sum of the series of a metric that have *labels*."""
         wanted = [f'{key}="{value}"' for key, value in labels.items()]
@@ -190,9 +195,8 @@ class Plant:
         return "".join(path.read_text(errors="replace") for path in self.logs)
 
     def _get(self, stage: str, slot: str, path: str) -> str | None:
-        started = next(line for line in self.lines(stage, slot) if line["event"] == "process.started")
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{started['port']}{path}", timeout=5) as answer:
+            with urllib.request.urlopen(f"http://{self.address(stage, slot)}{path}", timeout=5) as answer:
                 return str(answer.read().decode())
         except urllib.error.HTTPError:
             return None
