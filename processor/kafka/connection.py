@@ -21,7 +21,8 @@ class Connection:
         """Return what every client needs."""
         return {
             "bootstrap.servers": self.bootstrap,
-            "log_level": 3,
+            # Critical only: it writes to standard error beside our log, hundreds of lines while a broker is away.
+            "log_level": 2,
             # A broker that restarts is back within the poll interval of a person, not of a default.
             "reconnect.backoff.ms": 50,
             "reconnect.backoff.max.ms": 1_000,

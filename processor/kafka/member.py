@@ -74,7 +74,7 @@ class Member:
         """Join *group*; the partitions come with the polls."""
         self.group = group
         self.places: set[Place] = set()
-        self.joined = False  # the group has told us our partitions at least once, be it none
+        self.joined = False  # the group has told us our partitions, be it none, and has not expelled us since
         self._owner = owner
         self._monotonic_s = monotonic_s
         self._pending: dict[Place, float] = {}  # since when
@@ -229,6 +229,7 @@ class Member:
         self._let_go(consumer, partitions)
 
     def _on_lost(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
+        self.joined = False  # until the group has us again
         self._owner.lost(self._owned(partitions))
         self._let_go(consumer, partitions)
 

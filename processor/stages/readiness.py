@@ -16,6 +16,8 @@ log = logger()
 
 _EVERY_S: Final = 0.5
 _ANSWER_S: Final = 2.0
+_STILL_S: Final = 10.0
+"""A loop that waits for Kafka comes round between its tries; one that has not for this long does no work."""
 
 
 class Joined(Protocol):
@@ -61,10 +63,17 @@ class Readiness:
     def _run(self) -> None:
         while not self._stopping.is_set():
             ready, why = self._judged()
+            self._tell(ready=ready, why=why)
             self._health.set_ready(ready=ready, why=why)
             self._stopping.wait(_EVERY_S)
         self._health.set_ready(ready=False, why="stopping")
         log.info("process.stopping")
+
+    def _tell(self, *, ready: bool, why: str) -> None:
+        """Log a line where it changes."""
+        if (ready, why) != self._health.ready():
+            state = "ready" if ready else why.replace(" ", "-")
+            (log.info if ready else log.warning)("process.ready" if ready else "process.not_ready", state=state)
 
     def _judged(self) -> tuple[bool, str]:
         try:
@@ -73,4 +82,6 @@ class Readiness:
             return False, "kafka away"
         if not all(loop.joined for loop in self._loops):
             return False, "joining"
+        if max(self._health.beat_ages_s().values(), default=0.0) > _STILL_S:
+            return False, "a loop stands still"
         return True, ""
