@@ -2,7 +2,7 @@
 Writing flat records: strings, bytes, numbers, booleans, and null or one of these, in the order of the schema.
 
 Events are flat and as many as messages. fastavro takes 5.7 µs for a delivery event, half a microsecond of them for
-its dictionary; these writers take 3.2 µs (bench/codec.py). Sources: Avro 1.12 "Binary Encoding".
+its dictionary; these writers take 2.8 µs (bench/codec.py). Sources: Avro 1.12 "Binary Encoding".
 """
 
 # ruff: noqa: PLR2004 - the bits of Avro's binary encoding, which a constant's name would hide
@@ -18,6 +18,7 @@ Put = Callable[[Any], bytes]
 ONE_BYTE: Final = tuple(bytes((number << 1,)) for number in range(64))  # the zigzag of small numbers
 NULL: Final = b"\x00"  # the first branch
 VALUE: Final = b"\x02"  # the second
+VALUE_SIZE: Final = tuple(VALUE + size for size in ONE_BYTE)
 
 
 def writer(contract: Contract, prefix: bytes) -> Callable[[Sequence[Any]], bytes]:
@@ -69,6 +70,15 @@ def text(value: str) -> bytes:
     return (ONE_BYTE[size] if size < 64 else long(size)) + raw
 
 
+def nullable_text(value: str | None) -> bytes:
+    """Return null or text: what `nullable` makes of `text`, which events have most of, without a second call."""
+    if value is None:
+        return NULL
+    raw = value.encode()
+    size = len(raw)
+    return (VALUE_SIZE[size] if size < 64 else VALUE + long(size)) + raw
+
+
 def nullable(put: Put) -> Put:
     """Return a writer of ["null", T]."""
 
@@ -91,6 +101,8 @@ def _put(kind: Type) -> Put:
     match kind:
         case Primitive(name) if name in PUTS:
             return PUTS[name]
+        case Union((Primitive("null"), Primitive("string"))):
+            return nullable_text
         case Union((Primitive("null"), present)):
             return nullable(_put(present))
         case _:

@@ -1,9 +1,8 @@
 """Turns what was decided of a message into records for the event topics and the dead-letter topic, and counts them."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from hashlib import blake2b, sha256
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from processor.core.events import DeadLetter, DeliveryEvent, RetryEvent, event_id
 from processor.core.lanes import lane_of
@@ -36,9 +35,8 @@ class Encoding(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """A terminal result of a message, with or without a provider call."""
+class Ended(NamedTuple):
+    """A terminal result of a message, with or without a provider call; one is made for each message."""
 
     status: Status
     reason: Reason

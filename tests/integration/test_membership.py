@@ -1,0 +1,124 @@
+"""Members come, go, freeze and stop; no call is made twice for it, and none by who has lost its partitions."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from processor.core.words import Reason, Status
+from tests.support.cluster import fresh
+from tests.support.eventually import eventually
+from tests.support.plant import Plant, message, plant
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from processor.sandbox.broker import Broker
+
+FEW = {
+    "providers": {"Mail": {"concurrency": 10, "answer_timeout": "60s"}, "Text": {"concurrency": 10}},
+    "limits": {"drain_timeout": "3s"},
+}
+SLOW = {"default": {"rule": "accept", "delay_ms": 300}}
+
+
+@pytest.fixture(scope="module")
+def works(kafka: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
+    with plant(kafka.bootstrap, tmp_path_factory.mktemp("members"), changes=FEW) as made:
+        made.sandbox.script(SLOW)
+        yield made
+
+
+def asked(works: Plant, count: int = 200) -> str:
+    """Ask for messages, half of them mails and a few one-time passwords; return how their ids begin."""
+    word = fresh("m")
+    for n in range(count):
+        works.ask_soon(message(f"{word}-{n}", "SMSOTP" if n % 10 == 0 else "Email" if n % 2 else "SMS"))
+    works.flush()
+    return word
+
+
+def ended(works: Plant, word: str) -> int:
+    return sum(each.message_id.startswith(word) for each in works.ledgers().delivery)
+
+
+def assigned(works: Plant, slot: str) -> float:
+    return works.metric("dispatch", "comm_partitions_assigned", slot, loop="dispatch")
+
+
+def test_a_second_dispatcher_comes_and_goes_without_an_extra_call_or_a_doubt(works: Plant) -> None:
+    word = asked(works, 300)
+    eventually(lambda: ended(works, word) > 20, within_s=20)
+    all_of_them = assigned(works, "0")
+
+    works.start("dispatch", slot="1")
+    eventually(lambda: assigned(works, "1") >= all_of_them // 2, within_s=20, what=lambda: assigned(works, "1"))
+    eventually(lambda: assigned(works, "0") + assigned(works, "1") == all_of_them, within_s=10)
+    later = asked(works, 100)
+    eventually(lambda: ended(works, later) > 10, within_s=20)
+    assert works.terminate("dispatch", "1") == 0
+    works.drained(within_s=40)
+
+    ledgers = works.check()
+    assert ledgers.in_doubt == set()
+    eventually(lambda: assigned(works, "0") == all_of_them, within_s=20)
+
+
+def test_a_clean_stop_finishes_what_is_under_way_and_a_restart_calls_nothing_again(works: Plant) -> None:
+    word = asked(works)
+    eventually(lambda: ended(works, word) > 10, within_s=20)
+
+    assert works.terminate("dispatch") == 0
+    called = len(works.sandbox.entries())
+    settled = len(works.check(waiting=[each.message_id or "" for each in works.asked.values()]).delivery)
+    assert called == settled  # every call that was begun has its result
+    works.start("dispatch")
+    works.drained(within_s=30)
+
+    assert works.check().in_doubt == set()
+
+
+def test_a_hung_call_is_given_up_within_the_grace_and_never_made_again_for_a_password(works: Plant) -> None:
+    works.sandbox.script({"default": "accept", "hung": "slow-30s", "+4079": "slow-30s"})
+    works.ask([message("hung-mail", to="hung@example.com", retry_max_attempts=0)])
+    works.ask([message("hung-otp", "SMSOTP", to="+40790000001")])
+    word = asked(works, 20)
+    eventually(lambda: ended(works, word) == 20, within_s=20)
+    eventually(
+        lambda: len([e for e in works.sandbox.entries() if (e.message_id or "").startswith("hung")]) == 2, within_s=10
+    )
+
+    begun_s = time.monotonic()
+    assert works.terminate("dispatch", within_s=12) == 0
+    assert time.monotonic() - begun_s < 10
+    works.sandbox.script(SLOW)
+    works.start("dispatch")
+    works.drained(within_s=20)
+
+    ends = {each.message_id: each for each in works.check().delivery}
+    assert (ends["hung-otp"].status, ends["hung-otp"].reason) == (Status.UNKNOWN, Reason.ANSWER_MISSING)
+    assert ends["hung-mail"].status is Status.UNKNOWN
+    assert [entry.message_id for entry in works.sandbox.entries()].count("hung-otp") == 1
+
+
+def test_who_wakes_up_without_its_partitions_begins_no_call_for_them(works: Plant) -> None:
+    works.start("dispatch", slot="1")
+    eventually(lambda: assigned(works, "0") and assigned(works, "1"), within_s=20)
+    word = asked(works, 400)
+    eventually(lambda: ended(works, word) > 20, within_s=20)
+
+    works.freeze("dispatch")
+    try:
+        eventually(lambda: assigned(works, "1") >= 16, within_s=25, what=lambda: assigned(works, "1"))
+        eventually(lambda: ended(works, word) > 300, within_s=40, what=lambda: ended(works, word))
+    finally:
+        works.thaw("dispatch")
+    works.drained(within_s=40)
+    eventually(lambda: assigned(works, "0"), within_s=20)  # it is a member again
+
+    works.check()  # no attempt was called twice
+    assert works.terminate("dispatch", "1") == 0
+    eventually(lambda: not works.lag(), within_s=30, what=works.lag)
+    works.check()
