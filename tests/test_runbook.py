@@ -7,9 +7,10 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from processor.kafka.committed import committed_now
+from processor.kafka.connection import Connection
 from processor.kafka.journal import Entry, decode
 
 if TYPE_CHECKING:
@@ -34,7 +35,6 @@ def test_a_held_partition_is_released_by_committing_an_empty_journal(kafka: Brok
 
     exec(program, {})  # noqa: S102 - the runbook's own lines
 
-    asked = ConsumerGroupTopicPartitions(group, [TopicPartition(topic, 0)])
-    answered = admin.list_consumer_group_offsets([asked], require_stable=True)[group].result(10)
-    (committed,) = answered.topic_partitions
+    committed = committed_now(Connection(kafka.bootstrap), group, [(topic, 0)], within_s=10)[topic, 0]
+    assert committed is not None
     assert decode(committed.offset, committed.metadata) == Entry(0, frozenset(), frozenset())

@@ -12,8 +12,8 @@ from processor.codec.events import EventCodec
 from processor.core.events import DeadLetter, DeliveryEvent, RetryEvent
 from processor.core.words import Reason, Status
 from processor.kafka.admin import Topics
+from processor.kafka.committed import Place
 from processor.kafka.connection import Connection
-from processor.kafka.member import Place
 from processor.kafka.topics import Names
 
 ORDER: Final = (RetryEvent, DeliveryEvent, DeadLetter)

@@ -6,8 +6,8 @@ from typing import Final, Self
 
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from processor.kafka.committed import Place
 from processor.kafka.connection import Connection
-from processor.kafka.member import Place
 
 _BATCH: Final = 1_000
 _WAIT_S: Final = 0.2

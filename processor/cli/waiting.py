@@ -8,9 +8,9 @@ from confluent_kafka import Message
 from processor.cli.scan import BEGINNING, Scan
 from processor.codec.errors import Unreadable
 from processor.codec.facts import FACTS_HEADER, decode_facts
+from processor.kafka.committed import Committed, Place
 from processor.kafka.connection import Connection
 from processor.kafka.journal import JournalUnreadable, decode
-from processor.kafka.member import Committed, Place
 from processor.kafka.offsets import Offsets, group_of
 from processor.kafka.topics import Names
 from processor.stages.record import record_of
@@ -71,7 +71,7 @@ def _at(message: Message, names: Names, committed: Mapping[Place, Committed | No
 
 def _sending(commit: Committed | None, offset: int) -> str | None:
     """Return what the journal says of a record; None where it has its result."""
-    if commit is None:
+    if commit is None or commit.fresh:
         return "to be sent"
     try:
         entry = decode(commit.offset, commit.metadata)

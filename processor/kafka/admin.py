@@ -77,8 +77,17 @@ class Topics:
         self._create([by_name[each.topic] for each in differences if each.what == "topic"], replication_factor)
         self._grow([by_name[each.topic] for each in differences if each.what == "partitions"])
         self._alter([each for each in differences if each.what not in {"topic", "partitions"}])
+        self._await([spec.name for spec in specs])
         self._mark([spec for spec in specs if spec.marked])
         return differences
+
+    def _await(self, names: Sequence[str]) -> None:
+        """Return once brokers tell of all topics: the controller has made them a moment before."""
+        deadline_s = monotonic() + _TIMEOUT_S
+        while missing := set(names) - self.partitions(names).keys():
+            if monotonic() > deadline_s:
+                raise TimeoutError(f"{min(missing)} was made, but no broker tells of it")
+            sleep(_AGAIN_S)
 
     def _settings(self, specs: Sequence[TopicSpec]) -> list[Difference]:
         if not specs:

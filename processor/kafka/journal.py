@@ -52,6 +52,14 @@ def decode(mark: int, metadata: str | None) -> Entry:
     return Entry(mark, frozenset(_offsets(mark, started)), frozenset(_offsets(mark, finished)))
 
 
+def furthest(one: Entry, other: Entry) -> Entry:
+    """Return what is true of a partition of which both were once committed: a journal never goes back."""
+    mark = max(one.mark, other.mark)
+    finished = frozenset(offset for offset in one.finished | other.finished if offset >= mark)
+    started = frozenset(offset for offset in one.started | other.started if offset >= mark)
+    return Entry(mark, started - finished, finished)
+
+
 def _bitmap(mark: int, offsets: Iterable[int]) -> bytes:
     relative = [offset - mark for offset in offsets if offset >= mark]
     if not relative:

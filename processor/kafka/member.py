@@ -2,29 +2,15 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, KafkaException, Message, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka.admin import AdminClient
 
+from processor.kafka.committed import Committed, CommittedOffsets, Place
 from processor.kafka.connection import Connection
 
-Place = tuple[str, int]
-"""A topic and a partition of it."""
-
-_NO_OFFSET: Final = -1001
 _ASK_AGAIN_S: Final = 0.02
-_ASK_TIMEOUT_S: Final = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class Committed:
-    """What the group last committed for a partition; *fresh* where it never did and the log still starts at 0."""
-
-    offset: int
-    metadata: str
-    fresh: bool = False
 
 
 class Owner(Protocol):
@@ -55,9 +41,9 @@ class Member:
     """
     A consumer in a group; one thread uses it.
 
-    An assigned partition is first *pending*: its committed offset is asked for with the Admin client's
-    stable read (`Consumer.committed` would stall every other partition while a dead owner's transaction
-    is open), and it is only then assigned, at that offset.
+    An assigned partition is first *pending*: its stable committed offset is asked for beside the polls (this
+    consumer's own `committed` would stall every other partition while a dead owner's transaction is open), and
+    it is only then assigned, at that offset.
     """
 
     def __init__(
@@ -79,10 +65,10 @@ class Member:
         self._monotonic_s = monotonic_s
         self._pending: dict[Place, float] = {}  # since when
         self._paused: set[Place] = set()
-        self._asked: Future[Any] | None = None
+        self._asked: Future[Mapping[Place, Committed | None]] | None = None
         self._ask_at_s = 0.0
-        self._starts: dict[Place, Future[Any]] = {}
         self._admin = AdminClient(connection.common())
+        self._committed = CommittedOffsets(connection, group)
         self._consumer = Consumer(connection.consumer(group, instance, queue_kbytes=queue_kbytes))
         self._consumer.subscribe(
             list(topics), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
@@ -154,6 +140,7 @@ class Member:
     def close(self) -> None:
         """Leave the group; a static member's partitions wait for it until the session time-out."""
         self._consumer.close()
+        self._committed.close()
 
     # -- partitions that come ---------------------------------------------------------------------
 
@@ -167,52 +154,23 @@ class Member:
 
     def _advance(self) -> None:
         """Ask for the stable offsets of the pending partitions, and start those that have one."""
-        self._start_fresh()
         if self._asked is None:
             if self._monotonic_s() >= self._ask_at_s:
-                self._ask()
+                self._asked = self._committed.ask(self._pending)
         elif self._asked.done():
             asked, self._asked = self._asked, None
             self._ask_at_s = self._monotonic_s() + _ASK_AGAIN_S
-            try:
-                answered = asked.result()
-            except KafkaException:
-                return  # the coordinator is away; asked again
-            for part in answered.topic_partitions:
-                self._answered(part)
+            for place, committed in asked.result().items():
+                self._answered(place, committed)
 
-    def _ask(self) -> None:
-        wanted = [TopicPartition(*place) for place in self._pending if place not in self._starts]
-        if wanted:
-            futures = self._admin.list_consumer_group_offsets(
-                [ConsumerGroupTopicPartitions(self.group, wanted)], require_stable=True, request_timeout=_ASK_TIMEOUT_S
-            )
-            self._asked = futures[self.group]
-
-    def _answered(self, part: TopicPartition) -> None:
-        place = (part.topic, part.partition)
-        if place not in self._pending or part.error is not None:
-            return  # revoked meanwhile, or unstable: a dead owner's transaction is still open
-        if part.offset != _NO_OFFSET:
-            self._claim(place, Committed(part.offset, part.metadata or ""))
-        elif place not in self._starts:
-            request = {TopicPartition(*place): OffsetSpec.earliest()}
-            self._starts[place] = next(iter(self._admin.list_offsets(request, request_timeout=_ASK_TIMEOUT_S).values()))
-
-    def _start_fresh(self) -> None:
-        for place, future in [item for item in self._starts.items() if item[1].done()]:
-            del self._starts[place]
-            if place not in self._pending:
-                continue
-            try:
-                earliest = future.result().offset
-            except KafkaException:
-                continue  # asked again with the next stable read
-            if earliest == 0:
-                self._claim(place, Committed(0, "", fresh=True))
-            else:
-                del self._pending[place]
-                self._owner.journal_lost(place)
+    def _answered(self, place: Place, committed: Committed | None) -> None:
+        if place not in self._pending:
+            return  # revoked meanwhile
+        if committed is not None:
+            self._claim(place, committed)
+        else:
+            del self._pending[place]
+            self._owner.journal_lost(place)
 
     def _claim(self, place: Place, committed: Committed) -> None:
         del self._pending[place]
@@ -244,7 +202,6 @@ class Member:
             self.places.discard(place)
             self._paused.discard(place)
             self._pending.pop(place, None)
-            self._starts.pop(place, None)
 
     # -- errors -----------------------------------------------------------------------------------
 

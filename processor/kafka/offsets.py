@@ -1,15 +1,15 @@
 """The committed offsets of our groups, as an operator sees and sets them."""
 
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Final
 
 from confluent_kafka import ConsumerGroupState, ConsumerGroupTopicPartitions, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from processor.core.words import Lane
+from processor.kafka.committed import Committed, Place, committed_now
 from processor.kafka.connection import Connection
 from processor.kafka.journal import encode
-from processor.kafka.member import Committed, Place
 from processor.kafka.topics import Names
 
 _TIMEOUT_S: Final = 30.0
@@ -37,21 +37,20 @@ class Offsets:
 
     def __init__(self, connection: Connection, names: Names) -> None:
         """Ask the cluster of *connection*."""
+        self._connection = connection
         self._admin = AdminClient(connection.common())
         self._names = names
 
     def committed(self, places: Iterable[Place]) -> dict[Place, Committed | None]:
-        """Return the commit of each of *places* by its own group; None where there is none."""
-        by_group: dict[str, list[TopicPartition]] = {}
+        """Return the commit of each of *places* by its own group; None where it is gone."""
+        by_group: dict[str, list[Place]] = {}
         for place in places:
             group = group_of(place[0], self._names)
             if group is not None:
-                by_group.setdefault(group, []).append(TopicPartition(*place))
+                by_group.setdefault(group, []).append(place)
         found: dict[Place, Committed | None] = {}
         for group, wanted in by_group.items():
-            for part in self._asked(group, wanted):
-                known = part.offset >= 0
-                found[part.topic, part.partition] = Committed(part.offset, part.metadata or "") if known else None
+            found |= committed_now(self._connection, group, wanted, within_s=_TIMEOUT_S)
         return found
 
     def release(self, topic: str, partition: int, offset: int) -> None:
@@ -89,11 +88,6 @@ class Offsets:
     def _bound(self, place: TopicPartition, which: OffsetSpec) -> int:
         future = self._admin.list_offsets({place: which}, request_timeout=_TIMEOUT_S)[place]
         return int(future.result().offset)
-
-    def _asked(self, group: str, wanted: list[TopicPartition]) -> list[Any]:
-        request = [ConsumerGroupTopicPartitions(group, wanted)]
-        answer = self._admin.list_consumer_group_offsets(request, request_timeout=_TIMEOUT_S)[group].result()
-        return list(answer.topic_partitions)
 
     def _refuse_active(self, group: str) -> None:
         try:

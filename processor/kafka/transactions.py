@@ -1,15 +1,18 @@
 """A transactional producer: everything of a tick is published and committed, or nothing is."""
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
 
+from processor.kafka.apart import Apart, Stuck
+from processor.kafka.committed import Place
 from processor.kafka.connection import Connection
-from processor.kafka.member import Place
 
 _CALL_TIMEOUT_S: Final = 0.5
 _INIT_TIMEOUT_S: Final = 2.0  # then the member polls, and the same call goes on
+_PATIENCE_S: Final = 3.0  # a call that has not returned by then never will
 
 
 class Aborted(Exception):
@@ -23,6 +26,10 @@ class Aborted(Exception):
 
 class Fenced(Exception):
     """The producer can go on no more, and whether the last transaction counts is not known to it."""
+
+
+class Abandoned(Exception):
+    """Kafka did not answer while there was time; whether the transaction counts is for the next owner to read."""
 
 
 class Output(NamedTuple):
@@ -54,9 +61,9 @@ class Transactions:
     """
     Runs one transaction after the other.
 
-    *meanwhile* is called between the tries of a call that takes long: `send_offsets` can take 14 s and
-    an abort 30 s while a broker restarts, and a member that does not poll meanwhile is expelled.
-    It returns False where the transaction must be given up (a partition in it was revoked).
+    *meanwhile* is called between the tries of a call that takes long: a commit or an abort can take 30 s while
+    a broker restarts, and a member that does not poll meanwhile is expelled. It returns False when there is
+    no more time to wait: then the call raises `Abandoned`.
     """
 
     def __init__(self, connection: Connection, transactional_id: str) -> None:
@@ -64,17 +71,20 @@ class Transactions:
         self._connection = connection
         self._id = transactional_id
         self._failed: str | None = None
-        self._producer = self._made()
+        self._producer, self._apart = self._made()
 
     def start(self, meanwhile: Callable[[], bool] = lambda: True) -> None:
         """Claim the transactional id: an older producer's open transaction is aborted, and it is fenced."""
         while True:
             try:
-                self._producer.init_transactions(_INIT_TIMEOUT_S)
+                self._call(lambda producer: producer.init_transactions(_INIT_TIMEOUT_S), meanwhile)
             except KafkaException as error:
                 if error.args[0].fatal():
                     raise Fenced(error.args[0].name()) from error
-                meanwhile()
+                if not meanwhile():
+                    raise Abandoned from error
+            except Stuck:
+                self._replace()
             else:
                 return
 
@@ -88,37 +98,41 @@ class Transactions:
         """
         Publish *outputs* and commit *commits*; returns when both are done.
 
-        Raises `Aborted` when neither is, `Fenced` when that cannot be told.
+        Raises `Aborted` when neither is, `Fenced` or `Abandoned` when that cannot be told.
         """
         self._failed = None
         try:
             self._producer.begin_transaction()
             for output in outputs:
                 self._produce(output)
-            self._send_offsets(commits, membership, meanwhile)
-            # Once the commit is asked for it is seen through: whether it happens is no longer ours to say.
-            self._again(lambda: self._producer.commit_transaction(_CALL_TIMEOUT_S), lambda: _whatever(meanwhile))
+            self._commit(commits, membership, meanwhile)
         except KafkaException as error:
             reason = error.args[0]
             if reason.fatal():
                 raise Fenced(reason.name()) from error
             self._abort(meanwhile)
             raise Aborted(self._why(reason)) from error
-        except _GivenUp as given_up:
-            self._abort(meanwhile)
-            raise Aborted("revoked") from given_up
+        except Stuck as stuck:
+            raise Fenced("stuck") from stuck
 
     def renew(self, meanwhile: Callable[[], bool]) -> None:
         """Replace the producer after `Fenced`; the same id aborts whatever the old one left open."""
-        self._producer = self._made()
+        self._replace()
         self.start(meanwhile)
 
     def close(self) -> None:
         """Let the producer go; there is nothing to flush between transactions."""
         self._producer.purge()
 
-    def _made(self) -> Producer:
-        return Producer(self._connection.producer(self._id, self._on_delivery))
+    def _replace(self) -> None:
+        self._apart.leave()
+        self._producer, self._apart = self._made()
+
+    def _made(self) -> tuple[Producer, Apart]:
+        return Producer(self._connection.producer(self._id, self._on_delivery)), Apart(f"{self._id}.transactions")
+
+    def _call(self, call: Callable[[Producer], object], meanwhile: Callable[[], object]) -> None:
+        self._apart.call(partial(call, self._producer), patience_s=_PATIENCE_S, meanwhile=meanwhile)
 
     def _on_delivery(self, error: KafkaError | None, _: Message) -> None:
         if error is not None:
@@ -137,40 +151,56 @@ class Transactions:
             else:
                 return
 
-    def _send_offsets(self, commits: Mapping[Place, Commit], membership: Any, meanwhile: Callable[[], bool]) -> None:
-        if not commits:
-            return
+    def _commit(self, commits: Mapping[Place, Commit], membership: Any, meanwhile: Callable[[], bool]) -> None:
+        """
+        Add the offsets and commit.
+
+        The offsets have one try: where it fails the transaction is aborted. Once the commit was asked for it
+        is seen through: whether it happens is no longer ours to say.
+        """
         offsets = [
             TopicPartition(topic, partition, commit.offset, commit.metadata)
             for (topic, partition), commit in commits.items()
         ]
-        self._again(lambda: self._producer.send_offsets_to_transaction(offsets, membership, _CALL_TIMEOUT_S), meanwhile)
+        asked = False
+
+        def first(producer: Producer) -> None:  # both in one call: each change of threads costs
+            nonlocal asked
+            if offsets:
+                producer.send_offsets_to_transaction(offsets, membership, _CALL_TIMEOUT_S)
+            asked = True
+            producer.commit_transaction(_CALL_TIMEOUT_S)
+
+        try:
+            self._call(first, meanwhile)
+        except KafkaException as error:
+            if not (asked and _repeatable(error)):
+                raise
+            if not meanwhile():
+                raise Abandoned from error
+            self._again(lambda producer: producer.commit_transaction(_CALL_TIMEOUT_S), meanwhile)
 
     def _abort(self, meanwhile: Callable[[], bool]) -> None:
         try:
-            self._again(lambda: self._producer.abort_transaction(_CALL_TIMEOUT_S), lambda: _whatever(meanwhile))
+            self._again(lambda producer: producer.abort_transaction(_CALL_TIMEOUT_S), meanwhile)
         except KafkaException as error:
             raise Fenced(error.args[0].name()) from error
+        except Stuck as stuck:
+            raise Fenced("stuck") from stuck
 
-    def _again(self, call: Callable[[], object], meanwhile: Callable[[], bool]) -> None:
+    def _again(self, call: Callable[[Producer], object], meanwhile: Callable[[], bool]) -> None:
         """Repeat *call* while Kafka says that it may be repeated."""
         while True:
             try:
-                call()
+                self._call(call, meanwhile)
             except KafkaException as error:
-                if not error.args[0].retriable() or error.args[0].txn_requires_abort():
+                if not _repeatable(error):
                     raise
                 if not meanwhile():
-                    raise _GivenUp from error
+                    raise Abandoned from error
             else:
                 return
 
 
-def _whatever(meanwhile: Callable[[], bool]) -> bool:
-    """Let an abort go on to its end, whatever was revoked."""
-    meanwhile()
-    return True
-
-
-class _GivenUp(Exception):
-    """A partition of the transaction was revoked while it was being committed."""
+def _repeatable(error: KafkaException) -> bool:
+    return error.args[0].retriable() and not error.args[0].txn_requires_abort()

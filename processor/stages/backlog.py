@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from processor.core.clock import Clock
-from processor.kafka.member import Place
+from processor.kafka.committed import Place
 from processor.kafka.topics import Names
 from processor.metrics import (
     DELAY_BACKLOG,

@@ -4,12 +4,14 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from math import inf
 from typing import Final, Protocol
 
 from processor.core.clock import Clock
+from processor.kafka.committed import Committed, Place
 from processor.kafka.connection import Connection
-from processor.kafka.member import Committed, Member, Place
-from processor.kafka.transactions import Aborted, Commit, Fenced, Output, Transactions
+from processor.kafka.member import Member
+from processor.kafka.transactions import Abandoned, Aborted, Commit, Fenced, Output, Transactions
 from processor.logs import logger
 from processor.metrics import (
     PARTITIONS_ASSIGNED,
@@ -32,6 +34,7 @@ CLEAN: Final = "clean"
 _LOOKAHEAD_BYTES: Final = 67_108_864
 _POLL_MAX_S: Final = 0.1
 _MEANWHILE_S: Final = 0.05
+_LEAVE_S: Final = 5.0  # a loop that is to stop waits this long for a Kafka that does not answer
 _HOLD_MS: Final = 500  # until what could not be decided (the registry is away) is tried again
 _SETTLE_S: Final = 1.0  # how often a commit may do nothing but step over transaction markers
 
@@ -90,8 +93,11 @@ class ForwardLoop:
         self._health = health
         self._partitions: dict[Place, Lookahead] = {}
         self._suspect: dict[Place, int] = {}  # records still to be tried apart
+        self._acknowledged: dict[Place, int] = {}  # what Kafka has said that it committed, whatever it tells later
         self._in_tick: set[Place] = set()
-        self._given_up = False
+        self._stopping = threading.Event()
+        self._leave_by_s = inf
+        self._broken = ""  # why the outcome of the last tick is not known: nothing is committed until it was read
         self._settled_at_s = 0.0
         self._backlog = ForwardBacklog(seat.topics, clock)
         self._transactions = Transactions(connection, seat.identity)
@@ -111,13 +117,19 @@ class ForwardLoop:
 
     def run(self, stopping: threading.Event) -> None:
         """Forward until *stopping*; then commit, and leave."""
-        self._transactions.start()
-        while not stopping.is_set():
-            self._health.beat(self._seat.loop)
-            self._take_in()
-            self._flow()
-            self._tick(self._ready())
-            self._observe()
+        self._stopping = stopping
+        try:
+            self._transactions.start(self._meanwhile)
+            while not stopping.is_set():
+                self._health.beat(self._seat.loop)
+                if self._broken:
+                    self._begin_again()
+                self._take_in()
+                self._flow()
+                self._tick(self._ready())
+                self._observe()
+        except Abandoned:
+            log.warning("loop.abandoned", loop=self._seat.loop)
         self._member.close()  # revokes, and so commits that we leave on purpose
         self._health.stopped(self._seat.loop)
 
@@ -207,7 +219,7 @@ class ForwardLoop:
         while work:
             commits = {place: commit for place, (_, commit) in work.items()}
             outputs: Iterable[Output] = chain.from_iterable(made for made, _ in work.values())
-            self._in_tick, self._given_up = set(work), False
+            self._in_tick = set(work)
             try:
                 self._transactions.run(outputs, commits, self._member.metadata(), meanwhile or self._meanwhile)
             except Aborted as aborted:
@@ -215,12 +227,14 @@ class ForwardLoop:
                 log.warning("tick.aborted", loop=self._seat.loop, error=aborted.reason)
                 if meanwhile is not None:
                     return
-                self._meanwhile()
-            except Fenced as fenced:
-                self._begin_again(fenced)
+                if not self._meanwhile():
+                    raise Abandoned from aborted
+            except (Fenced, Abandoned) as unknown:
+                self._break(unknown)
                 return
             else:
                 for place, commit in commits.items():
+                    self._acknowledged[place] = commit.offset
                     if place in self._partitions:
                         self._partitions[place].next_offset = commit.offset
                 return
@@ -229,27 +243,40 @@ class ForwardLoop:
             work = {place: made for place, made in work.items() if place in self._partitions}
 
     def _meanwhile(self) -> bool:
+        """Poll while Kafka takes its time; tell whether there is time to wait longer."""
         self._health.beat(self._seat.loop)
         self._poll(self._most // 10 + 1, _MEANWHILE_S)
-        return not self._given_up
+        now_s = self._clock.monotonic_s()
+        if self._stopping.is_set():
+            self._leave_by_s = min(self._leave_by_s, now_s + _LEAVE_S)
+        return now_s < self._leave_by_s
 
-    def _begin_again(self, fenced: Fenced) -> None:
-        """Take a new producer, and read again what the group committed: whether the last tick counts is not known."""
-        log.warning("producer.fenced", loop=self._seat.loop, error=str(fenced))
+    def _break(self, unknown: Fenced | Abandoned) -> None:
+        """Commit nothing more until the group's commits were read again: whether the last tick counts is not known."""
+        self._broken = str(unknown) or "abandoned"
+        log.warning("producer.fenced", loop=self._seat.loop, error=self._broken)
+        self._drop(tuple(self._partitions))
+
+    def _begin_again(self) -> None:
+        """Take a new producer, and read again what the group has committed."""
         self._transactions.renew(self._meanwhile)
-        places = tuple(self._partitions)
-        self._drop(places)
-        self._member.claim_again(places)
+        self._broken = ""
+        self._drop(tuple(self._partitions))  # what was claimed meanwhile, too
+        self._member.claim_again(tuple(self._member.places))
 
     # -- what the member tells --------------------------------------------------------------------
 
     def claimed(self, place: Place, committed: Committed) -> int | None:
         """Start where the last owner stopped; with care, unless it stopped on purpose."""
+        known = 0 if committed.fresh else self._acknowledged.get(place, 0)  # fresh: the topic was made anew
+        offset = max(committed.offset, known)
+        if offset > committed.offset:  # a marker was lost: see Holdings.remembered
+            log.error("commit.lost", loop=self._seat.loop, topic=place[0], partition=place[1])
         share = _LOOKAHEAD_BYTES // max(1, len(self._seat.topics))
-        self._partitions[place] = Lookahead(self._decider.wait_ms(place[0]), share, committed.offset)
+        self._partitions[place] = Lookahead(self._decider.wait_ms(place[0]), share, offset)
         if not committed.fresh and committed.metadata != CLEAN:
             self._suspect[place] = max(_SUSPECT_RECORDS, self._most)
-        return committed.offset
+        return offset
 
     def journal_lost(self, place: Place) -> None:
         """Hold a partition whose offsets are gone: to skip would lose, to replay would double."""
@@ -258,15 +285,12 @@ class ForwardLoop:
 
     def revoked(self, places: Sequence[Place]) -> None:
         """Say that we leave on purpose, and forget the partitions."""
-        if self._in_tick:
-            self._given_up = self._given_up or not self._in_tick.isdisjoint(places)
-        else:
+        if not self._in_tick and not self._broken:
             self._leave(places)
         self._drop(places)
 
     def lost(self, places: Sequence[Place]) -> None:
-        """Forget the partitions; the transaction that holds one of them is given up."""
-        self._given_up = self._given_up or not self._in_tick.isdisjoint(places)
+        """Forget the partitions."""
         self._drop(places)
 
     def reached_end(self, place: Place, offset: int) -> None:
@@ -280,12 +304,11 @@ class ForwardLoop:
                 self._suspect[place] = left
 
     def _leave(self, places: Sequence[Place]) -> None:
-        if places:
-            tries = iter(range(5))
-            clean: dict[Place, tuple[list[Output], Commit]] = {
-                place: ([], Commit(self._partitions[place].next_offset, CLEAN)) for place in places
-            }
-            self._publish(clean, lambda: next(tries, None) is not None)
+        tries = iter(range(5))
+        clean: dict[Place, tuple[list[Output], Commit]] = {
+            place: ([], Commit(self._partitions[place].next_offset, CLEAN)) for place in places
+        }
+        self._publish(clean, lambda: next(tries, None) is not None)
 
     def _drop(self, places: Sequence[Place]) -> None:
         for place in places:

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from confluent_kafka import Message
 
-from processor.kafka.member import Place
+from processor.kafka.committed import Place
 
 
 class Record(NamedTuple):

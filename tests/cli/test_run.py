@@ -8,32 +8,17 @@ import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
 from processor.kafka.admin import Topics
 from processor.metrics import STAGES
-from processor.sandbox.broker import find_broker
 from processor.sandbox.child import Child
 from processor.sandbox.ports import free_port
 from tests.cli.command import commproc, environment
 from tests.support.cluster import fresh
 from tests.support.eventually import eventually
-from tests.support.plant import TEXT, Plant, message, plant
+from tests.support.plant import TEXT, Plant, message
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
-
-    from processor.sandbox.broker import Broker
-
-
-@pytest.fixture
-def own_kafka(kafka: Broker) -> Iterator[Broker]:
-    """A broker that a test may stop: the shared one serves other tests."""
-    if not kafka.can_restart:
-        pytest.skip("the broker is not ours to stop")
-    with find_broker({name: value for name, value in os.environ.items() if name != "KAFKA_BOOTSTRAP"}) as own:
-        yield own
 
 
 def changed(made: Plant, **sections: Any) -> Path:
@@ -172,33 +157,6 @@ def test_kafka_may_come_after_the_process(idle: Plant) -> None:
         assert events(child).count("kafka.away") == 1
     finally:
         child.kill()
-
-
-def test_a_process_is_not_ready_while_kafka_is_away(own_kafka: Broker, tmp_path: Path) -> None:
-    with plant(own_kafka.bootstrap, tmp_path) as made:
-        own_kafka.stop()
-        eventually(lambda: not any(made.is_ready(stage) for stage in STAGES), within_s=30)
-        assert all(made.alive().values())
-        own_kafka.restart()
-
-        for stage in STAGES:
-            told = [line for line in made.lines(stage) if line.get("state") == "kafka-away"]
-            assert len(told) == 1, made.output()
-        assert made.output().count("\n") < 40
-
-
-@pytest.mark.slow
-@pytest.mark.xfail(strict=False, reason="a transaction's call or a member may hang after a broker restart")
-def test_work_goes_on_by_itself_when_kafka_is_back(own_kafka: Broker, tmp_path: Path) -> None:
-    with plant(own_kafka.bootstrap, tmp_path) as made:
-        own_kafka.stop()
-        eventually(lambda: not any(made.is_ready(stage) for stage in STAGES), within_s=30)
-        own_kafka.restart()
-        eventually(lambda: all(made.is_ready(stage) for stage in STAGES), within_s=60, what=made.alive)
-
-        made.ask([message("after-restart")])
-
-        made.drained(within_s=30)
 
 
 def test_the_backlog_counts_what_waits_and_comes_back_to_nothing(idle: Plant) -> None:

@@ -7,12 +7,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from processor.kafka.member import Committed, Member, Place
+from processor.kafka.member import Member
 from tests.support.eventually import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from processor.kafka.committed import Committed, Place
     from processor.kafka.connection import Connection
 
 

@@ -19,6 +19,7 @@ from processor.kafka.journal import (
     JournalUnreadable,
     decode,
     encode,
+    furthest,
 )
 
 marks = st.integers(0, 2**62)
@@ -169,3 +170,27 @@ def test_the_worst_pattern_is_longer_than_kafka_takes_and_can_be_told() -> None:
     worst = encode(0, chance.sample(range(30_000), 9_000), chance.sample(range(30_000), 9_000))
 
     assert len(worst) > METADATA_MAX
+
+
+@given(st.integers(0, 40), st.integers(0, 40), offsets, offsets, offsets, offsets)
+def test_of_two_commits_every_offset_keeps_the_furthest_it_ever_got(
+    mark: int,
+    other_mark: int,
+    started: frozenset[int],
+    finished: frozenset[int],
+    other_started: frozenset[int],
+    other_finished: frozenset[int],
+) -> None:
+    one, other = Entry(mark, started, finished), Entry(other_mark, other_started, other_finished)
+
+    both = furthest(one, other)
+
+    for offset in range(max(mark, other_mark, 3_001)):
+        assert _state(both, offset) == max(_state(one, offset), _state(other, offset))
+
+
+def _state(entry: Entry, offset: int) -> int:
+    """Return 2 for finished, 1 for started, 0 for neither."""
+    if offset < entry.mark or offset in entry.finished:
+        return 2
+    return 1 if offset in entry.started else 0

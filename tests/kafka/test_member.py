@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from confluent_kafka import Producer, TopicPartition
 
-from processor.kafka.member import Committed
+from processor.kafka.committed import Committed
 from tests.kafka.owners import seated
 from tests.support.cluster import fresh
 

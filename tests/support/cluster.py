@@ -18,6 +18,7 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
+from processor.kafka.committed import Committed, committed_now
 from processor.kafka.connection import Connection
 from tests.support.eventually import eventually
 
@@ -90,15 +91,10 @@ class Cluster:
         known = self.admin.list_topics(timeout=TIMEOUT_S).topics
         return [(name, number) for name in topics for number in known[name].partitions]
 
-    def committed(self, group: str, places: Iterable[tuple[str, int]]) -> dict[tuple[str, int], TopicPartition]:
+    def committed(self, group: str, places: Iterable[tuple[str, int]]) -> dict[tuple[str, int], Committed]:
         """Return what *group* has committed, stable offsets only; a partition without one is left out."""
-        wanted = ConsumerGroupTopicPartitions(group, [TopicPartition(*place) for place in places])
-        answer = self.admin.list_consumer_group_offsets([wanted], require_stable=True)[group].result(TIMEOUT_S)
-        return {
-            (part.topic, part.partition): part
-            for part in answer.topic_partitions
-            if part.error is None and part.offset >= 0
-        }
+        found = committed_now(self.connection, group, places, within_s=TIMEOUT_S)
+        return {place: committed for place, committed in found.items() if committed is not None and not committed.fresh}
 
     def commit(self, group: str, offsets: Mapping[tuple[str, int], tuple[int, str]]) -> None:
         """Commit for a group that has no members."""

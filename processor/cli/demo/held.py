@@ -5,19 +5,18 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Any, Final
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from processor.cli.demo.watch import ANSWER_S, reader
 from processor.core.plan import Plan
 from processor.core.tiers import TIERS_S
 from processor.core.words import DelayClass, Lane
 from processor.kafka.admin import Topics
+from processor.kafka.committed import Place, committed_now
 from processor.kafka.connection import Connection
 from processor.kafka.journal import Entry, decode
 from processor.kafka.topics import MARKER_KEY, Names, send_topics
 
-Place = tuple[str, int]
 _BATCH: Final = 1_000
 
 
@@ -73,15 +72,14 @@ def _groups(names: Names, plan: Plan) -> tuple[_Group, ...]:
 
 def _committed(connection: Connection, group: _Group, counts: Mapping[str, int]) -> Iterator[tuple[Place, Entry]]:
     """Yield what the group has committed of each partition."""
-    places = [TopicPartition(topic, partition) for topic in group.topics for partition in range(counts[topic])]
-    asked = [ConsumerGroupTopicPartitions(group.name, places)]
-    admin = AdminClient(connection.common())  # a name of its own: its answers end with it
-    (future,) = admin.list_consumer_group_offsets(asked, require_stable=True).values()
-    for found in future.result(ANSWER_S).topic_partitions:
-        mark = max(0, found.offset)  # negative: nothing was committed yet
-        entry = Entry(mark, frozenset(), frozenset())
-        known = group.journalled and found.offset >= 0
-        yield (found.topic, found.partition), decode(mark, found.metadata) if known else entry
+    places = [(topic, partition) for topic in group.topics for partition in range(counts[topic])]
+    for place, found in committed_now(connection, group.name, places, within_s=ANSWER_S).items():
+        if found is None or found.fresh:
+            yield place, Entry(0, frozenset(), frozenset())
+        elif group.journalled:
+            yield place, decode(found.offset, found.metadata)
+        else:
+            yield place, Entry(found.offset, frozenset(), frozenset())
 
 
 def _records_from(connection: Connection, names: Names, offsets: Mapping[Place, int]) -> Iterator[Any]:

@@ -6,7 +6,7 @@ from typing import Final
 
 from processor.core.quota import lane_weights, share
 from processor.core.words import Lane
-from processor.kafka.member import Place
+from processor.kafka.committed import Place
 from processor.stages.dispatch.calls import Start
 from processor.stages.dispatch.capacity import Rate
 from processor.stages.dispatch.partition import SendPartition

@@ -17,7 +17,7 @@ from processor.core.outcome import Outcome, Unknown
 from processor.core.plan import Plan, Provider
 from processor.core.verdict import Dispatch, Wait
 from processor.core.words import Lane, Reason
-from processor.kafka.member import Place
+from processor.kafka.committed import Place
 from processor.providers.adapter import Adapter, Submission
 from processor.stages.boundary import Boundary, TooManyErrors
 from processor.stages.dispatch.calls import Answered, Lease, Refused, Result, Start, Withdrawn

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from processor.kafka.journal import Entry
-from processor.kafka.member import Place
+from processor.kafka.committed import Place
+from processor.kafka.journal import Entry, decode, furthest
 from processor.kafka.transactions import Commit
 from processor.stages.dispatch.calls import Start
 from processor.stages.dispatch.partition import SendPartition
@@ -16,6 +16,7 @@ class Holdings:
 
     *in_flight*: started by this process and not settled, whether the partition is still ours or not.
     *done*: settled, to be published with the next tick. *orphans*: settled while the partition was away.
+    *unbegun*: starts of a tick that may have been committed or not; nobody has called them while we stay the owner.
     """
 
     def __init__(self) -> None:
@@ -24,14 +25,28 @@ class Holdings:
         self.in_flight: set[tuple[Place, int]] = set()
         self.done: list[Done] = []
         self._orphans: dict[tuple[Place, int], Done] = {}
+        self._unbegun: dict[tuple[Place, int], Start] = {}
+        self._acknowledged: dict[Place, Commit] = {}
 
     # -- partitions come and go ---------------------------------------------------------------------
+
+    def remembered(self, place: Place, entry: Entry) -> Entry:
+        """
+        Return *entry*, or more where Kafka acknowledged more to this process than it tells now.
+
+        A broker without replicas that is stopped in order can lose the marker of an acknowledged transaction in
+        `__consumer_offsets`, and abort its offsets after the restart (Apache Kafka 4.3.1, docs/architecture.md).
+        """
+        known = self._acknowledged.get(place)
+        return entry if known is None else furthest(entry, decode(known.offset, known.metadata))
 
     def take(self, place: Place, part: SendPartition, entry: Entry) -> None:
         """Hold a partition; results, come or to come, of what another owner has settled meanwhile are dropped."""
         self.partitions[place] = part
         for key in [key for key in self._orphans if key[0] == place and key[1] not in entry.started]:
             del self._orphans[key]
+        for key in [key for key in self._unbegun if key[0] == place and key[1] not in entry.started]:
+            del self._unbegun[key]
         self.in_flight -= {key for key in self.in_flight if key[0] == place and key[1] not in entry.started}
 
     def let_go(self, places: Sequence[Place]) -> list[SendPartition]:
@@ -40,6 +55,19 @@ class Holdings:
         self._orphans |= {(each.place, each.offset): each for each in self.done if each.place in gone}
         self.done = [each for each in self.done if each.place not in gone]
         return [part for place in places if (part := self.partitions.pop(place, None)) is not None]
+
+    def never_begun(self, starts: Sequence[Start]) -> None:
+        """Remember starts of a tick whose outcome is not known: they were not handed over to be called."""
+        self._unbegun |= {(start.record.place, start.record.offset): start for start in starts}
+
+    def disown(self, places: Sequence[Place]) -> None:
+        """Take note that another member may own *places*, and begin what we never did."""
+        gone = set(places)
+        self._unbegun = {key: start for key, start in self._unbegun.items() if key[0] not in gone}
+
+    def take_unbegun(self, place: Place, offset: int) -> Start | None:
+        """Return a start that nobody has begun, once."""
+        return self._unbegun.pop((place, offset), None)
 
     # -- results ------------------------------------------------------------------------------------
 
@@ -109,6 +137,7 @@ class Holdings:
 
     def apply(self, commits: dict[Place, Commit]) -> None:
         """Forget what a committed tick has put below the marks."""
+        self._acknowledged |= commits
         for place, commit in commits.items():
             part = self.partitions.get(place)
             if part is not None:

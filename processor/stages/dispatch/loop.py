@@ -10,14 +10,16 @@ calls of what was admitted begun.
 import threading
 from collections.abc import Callable, Sequence
 from itertools import chain, islice
+from math import inf
 from typing import Final
 
 from processor.core.clock import Clock
+from processor.kafka.committed import Committed, Place
 from processor.kafka.connection import Connection
 from processor.kafka.journal import Entry, Journal, JournalUnreadable, decode
-from processor.kafka.member import Committed, Member, Place
+from processor.kafka.member import Member
 from processor.kafka.topics import Names
-from processor.kafka.transactions import Aborted, Commit, Fenced, Transactions
+from processor.kafka.transactions import Abandoned, Aborted, Commit, Fenced, Transactions
 from processor.logs import logger
 from processor.metrics import (
     PARTITIONS_ASSIGNED,
@@ -79,8 +81,10 @@ class DispatchLoop:
         self._holdings = Holdings()
         self._reading = Reading(self._holdings, settling, clock)
         self._in_tick: set[Place] = set()
-        self._given_up = False
+        self._asked_to_stop = threading.Event()
+        self._leave_by_s = inf
         self._stopping = False
+        self._broken = ""  # why the outcome of the last tick is not known: nothing is committed until it was read
         self._ticked_at_s = self._flowed_at_s = 0.0
         self._backlog = SendBacklog(seat.topics, names, clock)
         self._transactions = Transactions(connection, seat.identity)
@@ -101,15 +105,21 @@ class DispatchLoop:
 
     def run(self, stopping: threading.Event) -> None:
         """Dispatch until *stopping*; then finish what is under way, and leave."""
-        self._transactions.start()
-        while not stopping.is_set():
-            self._round()
-        self._finish()
+        self._asked_to_stop = stopping
+        try:
+            self._transactions.start(self._meanwhile)
+            while not stopping.is_set():
+                self._round()
+            self._finish()
+        except Abandoned:
+            log.warning("loop.abandoned", loop=self._seat.loop)
         self._member.close()
         self._health.stopped(self._seat.loop)
 
     def _round(self) -> None:
         self._health.beat(self._seat.loop)
+        if self._broken:
+            self._begin_again()
         self._take_in(self._timeout_s())
         self._collect()
         if self._caller.failed is not None:
@@ -166,7 +176,7 @@ class DispatchLoop:
     def _tick(self, meanwhile: Callable[[], bool] | None = None) -> None:
         """Run one transaction, if there is something to commit."""
         began_s = self._clock.monotonic_s()
-        if began_s - self._ticked_at_s < self._linger_s and not self._stopping:
+        if self._broken or (began_s - self._ticked_at_s < self._linger_s and not self._stopping):
             return
         starts = [] if self._stopping else self._admitted(began_s)
         done = self._holdings.take_done()
@@ -174,7 +184,7 @@ class DispatchLoop:
         if not changed:
             return
         commits, done, starts = self._fitting(changed, done, starts)
-        if not commits or not self._committed(commits, done, meanwhile):
+        if not commits or not self._committed(commits, done, starts, meanwhile):
             self._holdings.undo(set(commits), done, starts)
             return
         self._ticked_at_s = self._clock.monotonic_s()
@@ -215,10 +225,14 @@ class DispatchLoop:
         return commits, done, starts
 
     def _committed(
-        self, commits: dict[Place, Commit], done: Sequence[Done], meanwhile: Callable[[], bool] | None
+        self,
+        commits: dict[Place, Commit],
+        done: Sequence[Done],
+        starts: Sequence[Start],
+        meanwhile: Callable[[], bool] | None,
     ) -> bool:
         outputs = chain.from_iterable(each.outputs for each in done)
-        self._in_tick, self._given_up = set(commits), False
+        self._in_tick = set(commits)
         self._routes.next_tick()
         try:
             self._transactions.run(outputs, commits, self._member.metadata(), meanwhile or self._meanwhile)
@@ -227,8 +241,9 @@ class DispatchLoop:
             log.warning("tick.aborted", loop=self._seat.loop, error=aborted.reason)
             self._ticked_at_s = self._clock.monotonic_s() + _ABORT_PAUSE_S
             return False
-        except Fenced as fenced:
-            self._begin_again(fenced)
+        except (Fenced, Abandoned) as unknown:
+            self._break(unknown)
+            self._holdings.never_begun(starts)
             return False
         finally:
             self._in_tick = set()
@@ -243,22 +258,31 @@ class DispatchLoop:
             self._caller.submit(ours)
 
     def _meanwhile(self) -> bool:
+        """Poll while Kafka takes its time; tell whether there is time to wait longer."""
         self._health.beat(self._seat.loop)
         self._take_in(_MEANWHILE_S)
-        return not self._given_up
+        now_s = self._clock.monotonic_s()
+        if self._asked_to_stop.is_set():
+            self._leave_by_s = min(self._leave_by_s, now_s + self._stop_grace_s)
+        return now_s < self._leave_by_s
 
-    def _begin_again(self, fenced: Fenced) -> None:
+    def _break(self, unknown: Fenced | Abandoned) -> None:
         """
-        Take a new producer, and read again what the group has committed.
+        Commit nothing more until the group's commits were read again: whether the last tick counts is not known.
 
-        Whether the last tick counts is not known here. Its results are kept as orphans: those that the
-        journal says are finished are dropped, the others are published when their offsets are met again.
+        Its results are kept as orphans: those that the journal says are finished are dropped, the others
+        are published when their offsets are met again.
         """
-        log.warning("producer.fenced", loop=self._seat.loop, error=str(fenced))
+        self._broken = str(unknown) or "abandoned"
+        log.warning("producer.fenced", loop=self._seat.loop, error=self._broken)
+        self._let_go(tuple(self._holdings.partitions))
+
+    def _begin_again(self) -> None:
+        """Take a new producer, and read again what the group has committed."""
         self._transactions.renew(self._meanwhile)
-        places = tuple(self._holdings.partitions)
-        self._let_go(places)
-        self._member.claim_again(places)
+        self._broken = ""
+        self._let_go(tuple(self._holdings.partitions))  # what was claimed meanwhile, too
+        self._member.claim_again(tuple(self._member.places))
 
     # -- partitions come and go -----------------------------------------------------------------------
 
@@ -271,6 +295,10 @@ class DispatchLoop:
         except JournalUnreadable:
             self.journal_lost(place)
             return None
+        known = entry if committed.fresh else self._holdings.remembered(place, entry)
+        if known != entry:
+            log.error("commit.lost", loop=self._seat.loop, topic=place[0], partition=place[1])
+            entry = known
         provider, lane = self._names.send_parts(place[0])
         part = SendPartition(provider, lane, Journal.restored(entry), untrimmed=committed.fresh)
         self._holdings.take(place, part, entry)
@@ -287,9 +315,8 @@ class DispatchLoop:
     def revoked(self, places: Sequence[Place]) -> None:
         """Stop admitting, finish what is under way within bounds, commit, let go."""
         self._caller.withdraw(places)
-        if self._in_tick:
-            self._given_up = self._given_up or not self._in_tick.isdisjoint(places)
-        else:
+        self._holdings.disown(places)
+        if not self._in_tick and not self._broken:
             gone = set(places)
             deadline_s = self._clock.monotonic_s() + _REVOKE_GRACE_S
             self._settle_rest(deadline_s, lambda: any(place in gone for place, _ in self._holdings.in_flight))
@@ -297,8 +324,8 @@ class DispatchLoop:
 
     def lost(self, places: Sequence[Place]) -> None:
         """Commit nothing for them; remember what is under way, for they may come back."""
-        self._given_up = self._given_up or not self._in_tick.isdisjoint(places)
         self._caller.withdraw(places)
+        self._holdings.disown(places)
         self._let_go(places)
 
     def reached_end(self, place: Place, offset: int) -> None:

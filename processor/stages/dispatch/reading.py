@@ -84,8 +84,12 @@ class Reading:
             part.add(Start(record, facts, part.provider, part.lane), now_ms)
 
     def _meet_again(self, part: SendPartition, record: Record) -> None:
-        """Settle a start that has no result: ours and still under way, ours and just ended, or in doubt."""
+        """Settle a start that has no result: ours and under way, just ended or never begun; or in doubt."""
         if self._holdings.adopts(record.place, record.offset):
+            return
+        unbegun = self._holdings.take_unbegun(record.place, record.offset)
+        if unbegun is not None:
+            self._holdings.done.append(self._settling.withdrawn(unbegun))
             return
         facts = self._facts(record)
         if facts is None:

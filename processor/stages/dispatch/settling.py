@@ -12,7 +12,7 @@ from processor.core.plan import Plan
 from processor.core.settle import after, settle, settle_in_doubt
 from processor.core.verdict import Again, End, Over, Sent, Settlement, Wait
 from processor.core.words import InDoubt, Lane, Reason, Status
-from processor.kafka.member import Place
+from processor.kafka.committed import Place
 from processor.kafka.transactions import Output
 from processor.logs import logger
 from processor.metrics import (
@@ -82,6 +82,11 @@ class Settling:
                 return Done(place, offset, self._refused(result), start.provider)
             case _:
                 assert_never(result)
+
+    def withdrawn(self, start: Start) -> Done:
+        """Return what settles a start that is known not to have begun: the message goes on as it was."""
+        WITHDRAWN.labels(start.provider, start.lane).inc()
+        return Done(start.record.place, start.record.offset, [self._onward(start, start.facts)])
 
     def in_doubt(self, record: Record, facts: Facts, provider: str, lane: Lane) -> Done:
         """Return what settles an attempt that a dead owner had started; raises `RegistryUnavailable`."""

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, Final
 from confluent_kafka import KafkaException
 
 from processor.core.clock import Clock
-from processor.kafka.member import Member, Place
+from processor.kafka.committed import Place
+from processor.kafka.member import Member
 from processor.stages.dispatch.partition import SendPartition
 
 if TYPE_CHECKING:

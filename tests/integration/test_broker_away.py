@@ -1,0 +1,99 @@
+"""The broker goes, in the middle of a load, and comes back: nothing is lost or doubled, and nobody has to help."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from processor.metrics import STAGES
+from processor.sandbox.broker import find_broker
+from tests.support.cluster import fresh
+from tests.support.eventually import eventually
+from tests.support.plant import Plant, message, plant
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from processor.sandbox.broker import Broker
+
+pytestmark = pytest.mark.slow
+
+CHANGES = {"kafka": {"session_timeout": "10s", "transaction_timeout": "10s"}, "limits": {"drain_timeout": "3s"}}
+
+
+@pytest.fixture(scope="module")
+def own_kafka(kafka: Broker) -> Iterator[Broker]:
+    """A broker that a test may stop: the shared one serves other tests."""
+    if not kafka.can_restart:
+        pytest.skip("the broker is not ours to stop")
+    with find_broker({name: value for name, value in os.environ.items() if name != "KAFKA_BOOTSTRAP"}) as own:
+        yield own
+
+
+@pytest.fixture(scope="module")
+def works(own_kafka: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
+    with plant(own_kafka.bootstrap, tmp_path_factory.mktemp("away"), changes=CHANGES) as made:
+        made.sandbox.script({"default": {"rule": "accept", "delay_ms": 100}})
+        yield made
+
+
+def asked(works: Plant, count: int) -> str:
+    """Ask for messages of every channel; return how their ids begin."""
+    word = fresh("away")
+    for number in range(count):
+        works.ask_soon(message(f"{word}-{number}", "SMSOTP" if number % 8 == 0 else "SMS" if number % 2 else "Email"))
+    works.flush()
+    return word
+
+
+def ended(works: Plant, word: str) -> int:
+    return sum(each.message_id.startswith(word) for each in works.ledgers().delivery)
+
+
+def cpu_s(works: Plant, stage: str) -> float:
+    """Return the processor time that a stage has taken."""
+    with open(f"/proc/{works.processes[f'{stage}/0'].pid}/stat", encoding="ascii") as stat:  # noqa: PTH123 - Linux
+        user, system = stat.read().rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+
+@pytest.mark.parametrize("crash", [False, True], ids=["stops", "crashes"])
+def test_a_broker_goes_in_mid_load_and_all_goes_on_when_it_is_back(
+    works: Plant, own_kafka: Broker, *, crash: bool
+) -> None:
+    word = asked(works, 400)
+    eventually(lambda: ended(works, word) > 40, within_s=20)
+
+    (own_kafka.kill if crash else own_kafka.stop)()
+    eventually(lambda: not any(works.is_ready(stage) for stage in STAGES), within_s=30)
+    assert all(works.alive().values())
+    own_kafka.restart()
+    works.drained(within_s=40)
+
+    assert works.check().in_doubt == set()  # no process has died, and none was expelled
+    eventually(lambda: all(works.is_ready(stage) for stage in STAGES), within_s=20, what=works.output)
+    again = asked(works, 40)  # what was idle when the broker went works, too
+    eventually(lambda: ended(works, again) == 40, within_s=20)
+    assert works.output().count("\n") < 120, "a broker that is away is told in a few lines"
+
+
+def test_processes_that_wait_for_a_broker_are_calm_and_leave_when_told_to(works: Plant, own_kafka: Broker) -> None:
+    word = asked(works, 200)
+    eventually(lambda: ended(works, word) > 20, within_s=20)
+    own_kafka.kill()
+    eventually(lambda: not any(works.is_ready(stage) for stage in STAGES), within_s=30)
+    busy_s, began_s = [cpu_s(works, stage) for stage in STAGES], time.monotonic()
+    eventually(lambda: time.monotonic() - began_s > 4, within_s=10)
+    shares = [(cpu_s(works, s) - before) / 4 for s, before in zip(STAGES, busy_s, strict=True)]
+
+    codes = {stage: works.terminate(stage, within_s=20) for stage in STAGES}
+
+    assert set(codes.values()) == {0}, works.output()
+    assert max(shares) < 0.2, shares  # of one core, for two loops of a process
+    own_kafka.restart()
+    works.start(*STAGES)
+    works.drained(within_s=40)
+    works.check()
