@@ -6,11 +6,16 @@ import os
 from typing import TYPE_CHECKING, TypeVar
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from processor.sandbox.broker import Broker, DidNotStart, NotAvailable, Registry, find_broker, find_registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+# The first text that is drawn after a fresh clone builds a table of Unicode, which takes seconds on a busy machine.
+settings.register_profile("processor", suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("processor")
 
 S = TypeVar("S", Broker, Registry)
 

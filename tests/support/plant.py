@@ -20,6 +20,7 @@ from processor.cli.common import codecs_of, specs_of
 from processor.core.message import Head, Origin
 from processor.core.message import Message as Outbound
 from processor.kafka.admin import Topics
+from processor.kafka.committed import committed_now
 from processor.kafka.topics import send_topics
 from processor.sandbox.child import Child
 from processor.settings import load
@@ -275,6 +276,15 @@ class Plant:
                 if behind:
                     left[place] = behind
         return left
+
+    def settled(self) -> bool:
+        """Tell whether no transaction of any group is open, or is being committed."""
+        try:
+            for group, topics in self._groups().items():
+                committed_now(self.cluster.connection, group, self.cluster.places(topics), within_s=0.0)
+        except TimeoutError:
+            return False
+        return True
 
     def _groups(self) -> dict[str, list[str]]:
         names = self.names
