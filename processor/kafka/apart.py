@@ -20,7 +20,7 @@ class Apart:
 
     librdkafka's `send_offsets_to_transaction` never returns, whatever its time-out, where the broker that
     it remembers as the group's coordinator left the cluster's metadata since: at each restart of a broker
-    (librdkafka issue 5511, still open with 2.16.0; ten of ten idle producers here, 2026-11-26).
+    (librdkafka issue 5511, still open with 2.16.0; five of five producers under way here, and an idle one, 2026-11-26).
     """
 
     def __init__(self, name: str) -> None:

@@ -41,7 +41,7 @@ class CommittedOffsets:
     The Admin client has a call for this too (`list_consumer_group_offsets`), but up to librdkafka 2.16 it ends the
     process where a coordinator moves or restarts: with SIGSEGV at NOT_COORDINATOR (librdkafka issue 5040), and with
     a failed assertion in `rd_kafka_admin_coord_response_parse` when a broker goes away (seen here, 2026-11-26). Its
-    `list_offsets` answered FENCED_LEADER_EPOCH for minutes after a restart.
+    `list_offsets` kept failing after a restart.
     """
 
     def __init__(self, connection: Connection, group: str) -> None:

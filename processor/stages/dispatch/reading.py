@@ -12,7 +12,7 @@ from processor.core.clock import Clock
 from processor.core.message import Facts, Origin
 from processor.kafka.topics import MARKER_KEY
 from processor.metrics import RECORDS_READ
-from processor.stages.dispatch.calls import Start
+from processor.stages.dispatch.calls import Start, Withdrawn
 from processor.stages.dispatch.holdings import Holdings
 from processor.stages.dispatch.partition import SendPartition
 from processor.stages.dispatch.settling import Settling
@@ -89,7 +89,7 @@ class Reading:
             return
         unbegun = self._holdings.take_unbegun(record.place, record.offset)
         if unbegun is not None:
-            self._holdings.done.append(self._settling.withdrawn(unbegun))
+            self._holdings.done.append(self._settling.done(Withdrawn(unbegun, None, None)))
             return
         facts = self._facts(record)
         if facts is None:

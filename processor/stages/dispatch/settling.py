@@ -83,11 +83,6 @@ class Settling:
             case _:
                 assert_never(result)
 
-    def withdrawn(self, start: Start) -> Done:
-        """Return what settles a start that is known not to have begun: the message goes on as it was."""
-        WITHDRAWN.labels(start.provider, start.lane).inc()
-        return Done(start.record.place, start.record.offset, [self._onward(start, start.facts)])
-
     def in_doubt(self, record: Record, facts: Facts, provider: str, lane: Lane) -> Done:
         """Return what settles an attempt that a dead owner had started; raises `RegistryUnavailable`."""
         start = Start(record, facts, provider, lane)
