@@ -50,10 +50,6 @@ def asked(works: Plant, count: int) -> str:
     return word
 
 
-def ended(works: Plant, word: str) -> int:
-    return sum(each.message_id.startswith(word) for each in works.ledgers().delivery)
-
-
 def cpu_s(works: Plant, stage: str) -> float:
     """Return the processor time that a stage has taken."""
     with open(f"/proc/{works.processes[f'{stage}/0'].pid}/stat", encoding="ascii") as stat:  # noqa: PTH123 - Linux
@@ -86,7 +82,7 @@ def gone(works: Plant, broker: Broker) -> None:
 
 def test_a_broker_crashes_in_mid_load_and_all_goes_on_when_it_is_back(works: Plant, own_kafka: Broker) -> None:
     word = asked(works, 400)
-    eventually(lambda: ended(works, word) > 40, within_s=20)
+    eventually(lambda: works.ended(word) > 40, within_s=20)
 
     gone(works, own_kafka)
     eventually(lambda: not any(works.is_ready(stage) for stage in STAGES), within_s=30)
@@ -97,13 +93,13 @@ def test_a_broker_crashes_in_mid_load_and_all_goes_on_when_it_is_back(works: Pla
     assert works.check().in_doubt == set()  # no process has died, and none was expelled
     eventually(lambda: all(works.is_ready(stage) for stage in STAGES), within_s=20, what=works.output)
     again = asked(works, 40)  # what was idle when the broker went works, too
-    eventually(lambda: ended(works, again) == 40, within_s=20)
+    eventually(lambda: works.ended(again) == 40, within_s=20)
     assert works.output().count("\n") < 120, "a broker that is away is told in a few lines"
 
 
 def test_processes_that_wait_for_a_broker_are_calm_and_leave_when_told_to(works: Plant, own_kafka: Broker) -> None:
     word = asked(works, 200)
-    eventually(lambda: ended(works, word) > 20, within_s=20)
+    eventually(lambda: works.ended(word) > 20, within_s=20)
     gone(works, own_kafka)
     eventually(lambda: not any(works.is_ready(stage) for stage in STAGES), within_s=30)
     busy_s, began_s = [cpu_s(works, stage) for stage in STAGES], time.monotonic()

@@ -41,14 +41,10 @@ def load(works: Plant, word: str, count: int = 400) -> None:
             works.ask_soon(message(f"{word}-{number}", "SMS" if number % 2 else "Email", priority=number % 9))
 
 
-def ended(works: Plant, word: str) -> int:
-    return sum(each.message_id.startswith(word) for each in works.ledgers().delivery)
-
-
 @pytest.mark.parametrize("stage", ["intake", "delay", "dispatch"])
 def test_nothing_is_lost_or_doubled_when_a_stage_is_killed_in_mid_load(works: Plant, stage: str) -> None:
     load(works, stage)
-    eventually(lambda: ended(works, stage) > 20, within_s=20)
+    eventually(lambda: works.ended(stage) > 20, within_s=20)
     works.kill(stage)
     works.flush()
     works.start(stage)
@@ -65,7 +61,7 @@ def test_what_was_in_doubt_is_tried_again_or_reported_as_the_channel_says(works:
     works.flush()
     eventually(lambda: not any("outbound" in topic for topic, _ in works.lag()), within_s=20, what=works.lag)
     works.start("dispatch")
-    eventually(lambda: ended(works, "doubt") > 20, within_s=20)
+    eventually(lambda: works.ended("doubt") > 20, within_s=20)
     works.kill("dispatch")
     works.start("dispatch")
     works.drained(within_s=40)
@@ -85,8 +81,8 @@ def test_any_stage_may_die_at_any_moment(works: Plant, seed: int) -> None:
     chance = random.Random(seed)
     load(works, "any", 600)
     for _ in range(6):
-        goal = min(590, ended(works, "any") + chance.randrange(60))
-        eventually(partial(lambda goal: ended(works, "any") >= goal, goal), within_s=30)
+        goal = min(590, works.ended("any") + chance.randrange(60))
+        eventually(partial(lambda goal: works.ended("any") >= goal, goal), within_s=30)
         stage = chance.choice(["intake", "delay", "dispatch", "dispatch"])
         works.kill(stage)
         works.start(stage, ready=chance.random() < 0.5)

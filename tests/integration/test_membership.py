@@ -40,24 +40,20 @@ def asked(works: Plant, count: int = 200) -> str:
     return word
 
 
-def ended(works: Plant, word: str) -> int:
-    return sum(each.message_id.startswith(word) for each in works.ledgers().delivery)
-
-
 def assigned(works: Plant, slot: str) -> float:
     return works.metric("dispatch", "comm_partitions_assigned", slot, loop="dispatch")
 
 
 def test_a_second_dispatcher_comes_and_goes_without_an_extra_call_or_a_doubt(works: Plant) -> None:
     word = asked(works, 300)
-    eventually(lambda: ended(works, word) > 20, within_s=20)
+    eventually(lambda: works.ended(word) > 20, within_s=20)
     all_of_them = assigned(works, "0")
 
     works.start("dispatch", slot="1")
     eventually(lambda: assigned(works, "1") >= all_of_them // 2, within_s=20, what=lambda: assigned(works, "1"))
     eventually(lambda: assigned(works, "0") + assigned(works, "1") == all_of_them, within_s=10)
     later = asked(works, 100)
-    eventually(lambda: ended(works, later) > 10, within_s=20)
+    eventually(lambda: works.ended(later) > 10, within_s=20)
     assert works.terminate("dispatch", "1") == 0
     works.drained(within_s=40)
 
@@ -68,7 +64,7 @@ def test_a_second_dispatcher_comes_and_goes_without_an_extra_call_or_a_doubt(wor
 
 def test_a_clean_stop_finishes_what_is_under_way_and_a_restart_calls_nothing_again(works: Plant) -> None:
     word = asked(works)
-    eventually(lambda: ended(works, word) > 10, within_s=20)
+    eventually(lambda: works.ended(word) > 10, within_s=20)
 
     assert works.terminate("dispatch") == 0
     called = len(works.sandbox.entries())
@@ -85,7 +81,7 @@ def test_a_hung_call_is_given_up_within_the_grace_and_never_made_again_for_a_pas
     works.ask([message("hung-mail", to="hung@example.com", retry_max_attempts=0)])
     works.ask([message("hung-otp", "SMSOTP", to="+40790000001")])
     word = asked(works, 20)
-    eventually(lambda: ended(works, word) == 20, within_s=20)
+    eventually(lambda: works.ended(word) == 20, within_s=20)
     eventually(
         lambda: len([e for e in works.sandbox.entries() if (e.message_id or "").startswith("hung")]) == 2, within_s=10
     )
@@ -107,12 +103,12 @@ def test_who_wakes_up_without_its_partitions_begins_no_call_for_them(works: Plan
     works.start("dispatch", slot="1")
     eventually(lambda: assigned(works, "0") and assigned(works, "1"), within_s=20)
     word = asked(works, 400)
-    eventually(lambda: ended(works, word) > 20, within_s=20)
+    eventually(lambda: works.ended(word) > 20, within_s=20)
 
     works.freeze("dispatch")
     try:
         eventually(lambda: assigned(works, "1") >= 16, within_s=25, what=lambda: assigned(works, "1"))
-        eventually(lambda: ended(works, word) > 300, within_s=40, what=lambda: ended(works, word))
+        eventually(lambda: works.ended(word) > 300, within_s=40, what=lambda: works.ended(word))
     finally:
         works.thaw("dispatch")
     works.drained(within_s=40)
