@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -12,9 +12,8 @@ if TYPE_CHECKING:
     from processor.core.outcome import Outcome, Stage
 
 
-@dataclass(frozen=True, slots=True)
-class Submission:
-    """One provider call that an adapter is asked to make."""
+class Submission(NamedTuple):
+    """One provider call that an adapter is asked to make; one is made for each message, so a named tuple."""
 
     message: Message
     attempt: int  # number of this provider call for the message, from 1

@@ -4,7 +4,8 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from math import inf
+from typing import Any, Final
 
 import uvloop
 
@@ -26,6 +27,7 @@ from processor.stages.judging import at
 _LEASE_AGAIN_S: Final = 0.01
 _NEARLY_DUE_MS: Final = 100  # a verdict this little ahead is waited out here
 _SWEEP_S: Final = 0.25
+_CALLS_A_TURN: Final = 16  # then whoever else waits for the event loop has a turn
 _REGISTRY_AGAIN_S: Final = 0.5
 
 
@@ -66,10 +68,20 @@ class Line:
         self.asleep = False  # a wake-up is scheduled
 
 
-class _Call(NamedTuple):
-    until_s: float
-    line: Line
-    batch: list[tuple[Start, Message]]
+Batch = list[tuple[Start, Message]]
+
+
+class _Worker:
+    """A task that makes one call of a line after the other; most calls cost no task of their own."""
+
+    __slots__ = ("batch", "line", "stepped", "task", "until_s")
+
+    def __init__(self, line: Line, batch: Batch) -> None:
+        self.line = line
+        self.batch = batch
+        self.until_s = inf  # when the call under way has taken too long
+        self.stepped = False
+        self.task: asyncio.Task[None] | None = None
 
 
 class Caller:
@@ -106,7 +118,7 @@ class Caller:
         self._boundary = Boundary("dispatch", clock, errors_per_minute_max)
         self._leaving: set[Place] | None = set()  # None: every place
         self._later: dict[tuple[Place, int], Start] = {}
-        self._tasks: dict[asyncio.Task[None], _Call] = {}
+        self._workers: set[_Worker] = set()
         self._swept = False
 
     # -- from the tick loop's thread ----------------------------------------------------------------
@@ -125,7 +137,7 @@ class Caller:
 
     def cancel(self) -> None:
         """Give up the calls under way; each is Unknown."""
-        self._events.soon(lambda: [task.cancel() for task in list(self._tasks)])
+        self._events.soon(self._cancelled)
 
     def wait(self, timeout_s: float) -> None:
         """Wait for a result."""
@@ -136,6 +148,10 @@ class Caller:
         self.awaited = False
 
     # -- in the event loop's thread -----------------------------------------------------------------
+
+    def _cancelled(self) -> None:
+        for worker in list(self._workers):
+            self._give_up(worker)
 
     def _submitted(self, starts: Sequence[Start]) -> None:
         now_ms = self._clock.now_ms()
@@ -182,38 +198,46 @@ class Caller:
             self._arrived.set()
 
     def _pump(self, line: Line) -> None:
-        """Begin calls while there are slots and messages."""
+        """Begin calls while there are slots and messages; a few at a time, so that nobody else waits for them all."""
+        for _ in range(_CALLS_A_TURN):
+            batch = self._next(line)
+            if not batch:
+                return
+            worker = _Worker(line, batch)
+            worker.task = self._events.loop.create_task(self._work(worker))
+            self._workers.add(worker)
+        self._events.loop.call_soon(self._pump, line)
+
+    def _next(self, line: Line) -> Batch:
+        """Return what the next call carries, and take its slots; empty where nothing may begin now."""
+        batch: Batch = []
         while line.queue and line.in_flight < line.slots and not line.asleep:
             if not self._lease.holds():
                 self._sleep(line, _LEASE_AGAIN_S)
-                return
-            batch: list[tuple[Start, Message]] = []
+                break
             self._fill(line, batch)
             if batch:
                 line.in_flight += len(batch)
-                until_s = self._clock.monotonic_s() + line.provider.call_timeout_ms / 1_000
-                task = self._events.loop.create_task(self._call(line, batch))
-                self._tasks[task] = _Call(until_s, line, batch)
-                task.add_done_callback(self._ended)
-        if self._tasks and not self._swept:
-            self._swept = True
-            self._events.loop.call_later(_SWEEP_S, self._sweep)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        call = self._tasks.pop(task)
-        if task.cancelled():  # before its first step: `_call` itself turns a cancellation into an outcome
-            call.line.in_flight -= len(call.batch)
-            for start, _ in call.batch:
-                self._back(start)
+                break
+        return batch
 
     def _sweep(self) -> None:
         """Cancel the calls that take too long: one look a quarter of a second costs less than a timer for each."""
         now_s = self._clock.monotonic_s()
-        for task in [task for task, call in self._tasks.items() if call.until_s < now_s]:
-            task.cancel()
-        self._swept = bool(self._tasks)
+        for worker in [worker for worker in self._workers if worker.until_s < now_s]:
+            self._give_up(worker)
+        self._swept = bool(self._workers)
         if self._swept:
             self._events.loop.call_later(_SWEEP_S, self._sweep)
+
+    def _give_up(self, worker: _Worker) -> None:
+        if worker.task is not None:
+            worker.task.cancel()
+        if not worker.stepped:  # its task ends before its first step, and nothing was called
+            self._workers.discard(worker)
+            worker.line.in_flight -= len(worker.batch)
+            for start, _ in worker.batch:
+                self._back(start)
 
     def _sleep(self, line: Line, seconds: float) -> None:
         line.asleep = True
@@ -223,14 +247,15 @@ class Caller:
         line.asleep = False
         self._pump(line)
 
-    def _fill(self, line: Line, batch: list[tuple[Start, Message]]) -> None:
+    def _fill(self, line: Line, batch: Batch) -> None:
+        now_ms = self._clock.now_ms()
         most = min(line.provider.bulk_size, line.slots - line.in_flight)
         while line.queue and len(batch) < most:
             start = line.queue[0]
             if start.lane is Lane.EXPRESS:
                 most = 1  # express never waits for company
             try:
-                message = self._judged(start)
+                message = self._judged(start, now_ms)
             except RegistryUnavailable:
                 self._sleep(line, _REGISTRY_AGAIN_S)
                 return
@@ -242,21 +267,21 @@ class Caller:
             if message is not None:
                 batch.append((start, message))
 
-    def _judged(self, start: Start) -> Message | None:
+    def _judged(self, start: Start, now_ms: int) -> Message | None:
         """Return the message if it may go at this instant; else hand in why not."""
         if self._leaves(start):
             self._back(start)
             return None
         try:
             message = self._codec.decode_message(start.record.value)
-            verdict = judge(message.head, start.facts, self._plan, now_ms=self._clock.now_ms(), zones=self._zones)
+            verdict = judge(message.head, start.facts, self._plan, now_ms=now_ms, zones=self._zones)
         except (Unreadable, TooLarge) as error:
             known = error if isinstance(error, Unreadable) else None
             self._hand_in(Refused(start, self._head(start), Reason.UNREADABLE if known else Reason.TOO_LARGE, known))
             return None
         if isinstance(verdict, Dispatch):
             return message
-        if isinstance(verdict, Wait) and verdict.until_ms - self._clock.now_ms() < _NEARLY_DUE_MS:
+        if isinstance(verdict, Wait) and verdict.until_ms - now_ms < _NEARLY_DUE_MS:
             self._wait_out(start, verdict.until_ms - self._clock.now_ms())
             return None
         self._hand_in(Withdrawn(start, message.head, verdict))
@@ -268,30 +293,52 @@ class Caller:
         except (Unreadable, TooLarge):
             return None
 
-    async def _call(self, line: Line, batch: list[tuple[Start, Message]]) -> None:
+    async def _work(self, worker: _Worker) -> None:
+        """Make the call of *worker*, and what waits after it, one after the other."""
+        worker.stepped = True
+        if not self._swept:
+            self._swept = True
+            self._events.loop.call_later(_SWEEP_S, self._sweep)
+        line, calls = worker.line, 0
+        try:
+            while worker.batch:
+                await self._call(worker)
+                line.in_flight -= len(worker.batch)
+                calls += 1
+                if calls % _CALLS_A_TURN == 0:
+                    await asyncio.sleep(0)  # an adapter that never waits would keep everybody else waiting
+                worker.batch = self._next(line)
+        finally:
+            self._workers.discard(worker)
+
+    async def _call(self, worker: _Worker) -> None:
+        batch, line = worker.batch, worker.line
         called_at_ms, began_s = self._clock.now_ms(), self._clock.monotonic_s()
-        outcomes = await self._outcomes(line, batch)
+        worker.until_s = began_s + line.provider.call_timeout_ms / 1_000
+        outcomes = await self._outcomes(worker)
+        worker.until_s = inf
         took_s = self._clock.monotonic_s() - began_s
         for (start, message), outcome in zip(batch, outcomes, strict=True):
             self.results.append(Answered(start, message.head, outcome, called_at_ms, took_s))
         self._wake_up()
-        line.in_flight -= len(batch)
-        self._pump(line)
 
-    async def _outcomes(self, line: Line, batch: list[tuple[Start, Message]]) -> Sequence[Outcome]:
-        submissions = [
-            Submission(message, start.facts.attempt + 1, start.facts.open_recipients) for start, message in batch
-        ]
-        missing = [Unknown(Reason.ANSWER_MISSING)] * len(batch)
+    async def _outcomes(self, worker: _Worker) -> Sequence[Outcome]:
+        batch = worker.batch
         try:
-            outcomes = await line.adapter.send(submissions)
-        except asyncio.CancelledError:
-            return missing  # it took too long, or we are leaving
+            outcomes = await worker.line.adapter.send(
+                [Submission(message, start.facts.attempt + 1, start.facts.open_recipients) for start, message in batch]
+            )
+        except asyncio.CancelledError:  # it took too long, or we are leaving
+            if worker.task is not None:
+                worker.task.uncancel()
+            outcomes = ()
         except Exception as bug:  # noqa: BLE001 - the boundary, once a provider may have been called
             self._note(bug, batch[0][0])
             return [Unknown(Reason.INTERNAL)] * len(batch)
+        if len(outcomes) == len(batch):
+            return outcomes
         # An item that the answer does not mention is unknown.
-        return [*outcomes, *missing][: len(batch)]
+        return [*outcomes, *[Unknown(Reason.ANSWER_MISSING)] * len(batch)][: len(batch)]
 
     def _note(self, bug: Exception, start: Start) -> None:
         try:
