@@ -8,14 +8,14 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from processor.settings.adapters import ADAPTERS
 from processor.settings.channels import ChannelSettings
 from processor.settings.kinds import UNITS_BYTES, UNITS_MS, Kind
 from processor.settings.problems import Path
-from processor.settings.providers import HttpSettings, SmtpSettings
+from processor.settings.providers import ProviderSettings
 from processor.settings.references import OVERRIDES
 from processor.settings.root import Settings
 
-ADAPTERS: Final[dict[str, type[BaseModel]]] = {"smtp": SmtpSettings, "http": HttpSettings}
 PLAIN: Final = {int: Kind("whole number", "4"), float: Kind("number", "0.2"), str: Kind("text", "text")}
 
 
@@ -73,7 +73,7 @@ def _sections(section: type[BaseModel], prefix: str) -> Iterator[tuple[str, type
         if key == "providers":
             for adapter, below in ADAPTERS.items():
                 yield f"providers.NAME (adapter: {adapter})", below
-            yield from _sections(SmtpSettings, "providers.NAME.")
+            yield from _sections(ProviderSettings, "providers.NAME.")
         elif inner := nested(field.annotation):
             name = f"{prefix}{key}{'.CODE' if key == 'channels' else ''}"
             yield name, inner

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping
 from pydantic import Field
 
 from processor.core.plan import Channel, Plan, Provider, RetryPolicy
-from processor.providers.http.config import HttpConfig
-from processor.providers.smtp.config import SmtpConfig
+from processor.providers.catalogue import AdapterConfig
+from processor.settings.adapters import AnyProvider
 from processor.settings.channels import ChannelSettings
 from processor.settings.kinds import Name
 from processor.settings.models import (
@@ -20,7 +20,6 @@ from processor.settings.models import (
     TopicsSettings,
 )
 from processor.settings.problems import Path
-from processor.settings.providers import AnyProvider, HttpSettings
 from processor.settings.section import Section
 
 Finding = tuple[Path, str, str]
@@ -52,7 +51,7 @@ class Settings(Section):
             message_bytes_max=self.limits.message_bytes_max,
         )
 
-    def adapter_configs(self) -> Mapping[str, SmtpConfig | HttpConfig]:
+    def adapter_configs(self) -> Mapping[str, AdapterConfig]:
         """Return what each provider's adapter is built with, by the provider's name."""
         return {name: provider.config() for name, provider in self.providers.items()}
 
@@ -84,7 +83,7 @@ def _provider(name: str, provider: AnyProvider) -> Provider:
         bus_provider=provider.bus_provider,
         bus_channel=provider.bus_channel,
         interval=provider.window.interval() if provider.window else None,
-        bulk_size=provider.bulk_size if isinstance(provider, HttpSettings) else 1,
+        bulk_size=provider.bulk_size,
         concurrency=provider.concurrency,
         rate_per_s=provider.rate_per_s,
         express_share=provider.express_share,

@@ -1,0 +1,13 @@
+"""The section of each kind of adapter."""
+
+from typing import Annotated, Final
+
+from pydantic import Field
+
+from processor.settings.http import HttpSettings
+from processor.settings.providers import ProviderSettings
+from processor.settings.smtp import SmtpSettings
+
+AnyProvider = Annotated[SmtpSettings | HttpSettings, Field(discriminator="adapter")]
+
+ADAPTERS: Final[dict[str, type[ProviderSettings]]] = {"smtp": SmtpSettings, "http": HttpSettings}

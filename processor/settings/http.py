@@ -1,0 +1,106 @@
+"""Providers that are HTTP services."""
+
+from collections.abc import Mapping
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, ValidationInfo, field_validator, model_validator
+
+from processor.providers.http.config import HttpConfig
+from processor.providers.http.template import names
+from processor.settings.kinds import Duration, JmesPath, Secret, Template, Text, Url, encrypted, template, wrong
+from processor.settings.models import Optional, PemFile
+from processor.settings.providers import ProviderSettings
+
+Answer = Literal["accepted", "deferred", "throttled", "rejected", "unknown", "authentication"]
+SECRET_HEADERS = frozenset({"authorization", "proxy-authorization", "cookie", "x-api-key", "api-key"})
+
+
+class HttpSettings(ProviderSettings):
+    """An HTTP service, and how a message becomes a request to it."""
+
+    adapter: Literal["http"] = Field(description="The protocol.")
+    url: Url = Field(description="Where requests go; plain http is refused in production.")
+    method: Literal["POST", "PUT", "PATCH"] = Field("POST", description="Of the request.")
+    headers: Mapping[Text, Text] = Field(default_factory=dict, description="Further headers; may hold placeholders.")
+    body_kind: Literal["json", "form"] = Field("json", description="How the body is written.")
+    body: Template = Field(description="The request's body; filled structurally, never by pasting text.")
+    item: Template = Field(None, description="Template of each message where several go in one call.")
+    settings: Mapping[Text, Text] = Field(default_factory=dict, description="Constants for {{ settings.NAME }}.")
+    recipient_kind: Literal["any", "email", "phone"] = Field("any", description="The form that a recipient must have.")
+    auth: Literal["none", "basic", "bearer", "header"] = Field(
+        "none", description="basic: username, password; else token."
+    )
+    username: Annotated[Text | None, Optional] = Field(None, description="For basic, or as {{ username }} in the body.")
+    password: Secret = Field(None, description="For basic, or as {{ password }} in the body.")
+    token: Secret = Field(None, description="For bearer and header.")
+    auth_header: Text | None = Field(None, description="The header that carries the token, such as X-Api-Key.")
+    provider_message_id: JmesPath | None = Field(None, description="JMESPath of the service's id in its answer.")
+    code: JmesPath | None = Field(None, description="JMESPath of its result code.")
+    results: JmesPath | None = Field(None, description="JMESPath of the list of results of a bulk call.")
+    result_reference: JmesPath | None = Field(None, description="JMESPath, in a result, of the message id.")
+    statuses: Mapping[int, Answer] = Field(
+        default_factory=dict, description="What an HTTP status means, over the usual table."
+    )
+    codes: Mapping[Text, Answer] = Field(
+        default_factory=dict, description="What a result code means; wins over the status."
+    )
+    idempotency_header: Text | None = Field(
+        None, description="A header with the message id, the same for each attempt."
+    )
+    ca_file: Annotated[PemFile | None, Optional] = Field(None, description="Further authorities that are trusted.")
+    keep_alive_ms: Duration = Field(4_000, alias="keep_alive", description="How long an idle connection is kept.")
+    connect_timeout_ms: Duration = Field(10_000, alias="connect_timeout", ge=100, description="TCP and TLS.")
+    answer_timeout_ms: Duration = Field(
+        30_000, alias="answer_timeout", ge=100, description="From the connection to the end of the answer."
+    )
+    answer_bytes_max: int = Field(65_536, ge=1_024, le=1_048_576, description="A longer answer is not read.")
+
+    @field_validator("url")
+    @classmethod
+    def _encrypted(cls, url: str, info: ValidationInfo) -> str:
+        return encrypted(url, info, plain=url.startswith("http://"), write="https://...")
+
+    @field_validator("headers")
+    @classmethod
+    def _no_secret_header(cls, headers: Mapping[str, str]) -> Mapping[str, str]:
+        if any(name.lower() in SECRET_HEADERS for name in headers):
+            raise wrong("hold a credential", "auth with token, or with username and password")
+        template(headers)
+        return headers
+
+    @model_validator(mode="after")
+    def _complete(self, info: ValidationInfo) -> Self:
+        needed = {
+            "none": (),
+            "basic": ("username", "password"),
+            "bearer": ("token",),
+            "header": ("token", "auth_header"),
+        }
+        if absent := [key for key in needed[self.auth] if not self._given(key, info)]:
+            raise wrong(f"has auth {self.auth} without {' and '.join(absent)}", "what is absent, or auth: none")
+        if self.bulk_size > 1 and self.item is None:
+            raise wrong("sends several messages in a call without a template for each", "item, or bulk_size: 1")
+        if ("items" in names(self.body)) != (self.item is not None):
+            raise wrong("has one of item and {{ items }} in body", "both or neither")
+        if self.body_kind == "form" and not isinstance(self.body, Mapping):
+            raise wrong("has a form that is not a mapping", "names and values below body")
+        return self
+
+    def _given(self, key: str, info: ValidationInfo) -> bool:
+        """Return whether *key* is set; outside production it may be written and empty: the sandbox asks for none."""
+        production = (info.context or {}).get("production", False)
+        return bool(getattr(self, key)) or (key in self.model_fields_set and not production)
+
+    def _phases_ms(self) -> int:
+        return self.connect_timeout_ms + self.answer_timeout_ms
+
+    def config(self) -> HttpConfig:
+        """Return what the adapter is built with."""
+        same = set(HttpConfig.__dataclass_fields__) & set(type(self).model_fields)
+        return HttpConfig(
+            **{key: getattr(self, key) for key in same - {"password", "token", "auth"}},
+            auth=self.auth if self.password or self.token else "none",
+            password=self.password.get_secret_value() if self.password else None,
+            token=self.token.get_secret_value() if self.token else None,
+            connections=self.concurrency,
+        )
