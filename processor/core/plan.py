@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import tzinfo
 from enum import StrEnum
+from typing import Final
 
 from processor.core.words import Action, InDoubt, Lane
 
@@ -42,6 +43,18 @@ class RetryPolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class Form:
+    """What a channel asks of the form of its messages, whatever the provider; adapters see to it."""
+
+    country: str | None = None  # ISO 3166-1 alpha-2: of phone numbers that are written without a country code
+    segments_max: int = 10  # of a text message
+    list_unsubscribe: str | None = None  # an https: or mailto: address; {{ message_id }} stands for the message's id
+
+
+PLAIN_FORM: Final = Form()
+
+
+@dataclass(frozen=True, slots=True)
 class Channel:
     """A business channel."""
 
@@ -55,6 +68,7 @@ class Channel:
     in_doubt: InDoubt = InDoubt.RESEND
     lane: Lane | None = None  # set: wins over the message's priority
     validity_ms: int | None = None  # a message without an end expires this long after its start
+    form: Form = PLAIN_FORM
     # Lanes its messages can reach, from which the send topics follow.
     providers: tuple[str, ...] = ()  # every provider of the bus provider, the default one among them
 

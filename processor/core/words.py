@@ -51,6 +51,10 @@ class Reason(StrEnum):
     INVALID_REFERENCE = "invalid_reference"  # an external or campaign id too long for an event
     INVALID_RECIPIENT = "invalid_recipient"
     INVALID_CONTENT = "invalid_content"
+    INVALID_PROPERTIES = "invalid_properties"  # its properties do not fit its channel's schema
+    TOO_MANY_SEGMENTS = "too_many_segments"  # a text longer than its channel allows
+    ATTACHMENT_REFUSED = "attachment_refused"  # a place, type, size or checksum that is not allowed
+    ATTACHMENT_MISSING = "attachment_missing"  # not to be had now; tried again
     # answers of providers
     ACCEPTED = "accepted"
     PROVIDER_REJECTED = "provider_rejected"  # a permanent answer

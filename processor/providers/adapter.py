@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from processor.core.plan import PLAIN_FORM, Form
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -18,6 +20,7 @@ class Submission(NamedTuple):
     message: Message
     attempt: int  # number of this provider call for the message, from 1
     recipients: tuple[int, ...] | None = None  # indexes into to, cc, bcc in that order; None is all
+    form: Form = PLAIN_FORM  # what its channel asks for
 
 
 @dataclass(frozen=True, slots=True)

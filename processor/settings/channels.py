@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from processor.core.plan import BackoffKind
 from processor.core.words import Action, InDoubt, Lane
-from processor.settings.kinds import Duration, Text, wrong
+from processor.settings.kinds import Country, Duration, Text, Unsubscribe, wrong
 from processor.settings.section import Section
 
 
@@ -38,6 +38,11 @@ class ChannelSettings(Section):
     in_doubt: InDoubt = Field(
         InDoubt.RESEND,
         description="An attempt that may have been sent: resend, or report it as UNKNOWN and never send twice.",
+    )
+    country: Country | None = Field(None, description="Of phone numbers written without a country code.")
+    segments_max: int = Field(10, ge=1, le=255, description="A text message that needs more is REJECTED.")
+    list_unsubscribe: Unsubscribe | None = Field(
+        None, description="https: or mailto: address for List-Unsubscribe; may hold {{ message_id }}."
     )
     retry: RetrySettings = Field(default_factory=RetrySettings)
 

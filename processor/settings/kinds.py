@@ -146,6 +146,20 @@ def template(value: Any) -> Any:
     return value
 
 
+def country(value: str) -> str:
+    """Refuse what is not the code of a country."""
+    if not re.fullmatch(r"[A-Z]{2}", value):
+        raise wrong("is not a country", "its ISO 3166-1 code of two capital letters, such as RO")
+    return value
+
+
+def unsubscribe(value: str) -> str:
+    """Refuse an address that no reader of mail could follow (RFC 2369 §3.2, RFC 8058 §3.1)."""
+    if not re.fullmatch(r"(https://|mailto:)[!-;=?-~]+", value.replace("{{ message_id }}", "id")):
+        raise wrong("is not an address to unsubscribe at", "https://… or mailto:…, with {{ message_id }} where wanted")
+    return value
+
+
 def name(value: str) -> str:
     """Refuse a name that cannot be part of a topic's or a group's name."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", value):
@@ -169,6 +183,10 @@ Address = Annotated[str, AfterValidator(address), Kind("mail address", "noreply@
 Domain = Annotated[str, AfterValidator(domain), Kind("domain name", "example.com")]
 JmesPath = Annotated[str, AfterValidator(path_expression), Kind("JMESPath", "result.id")]
 Template = Annotated[Any, AfterValidator(template), Kind("structure with {{ placeholders }}", '{"to": "{{ to }}"}')]
+Country = Annotated[str, AfterValidator(country), Kind("country", "RO")]
+Unsubscribe = Annotated[
+    str, AfterValidator(unsubscribe), Kind("https: or mailto: address", "https://example.com/u?m={{ message_id }}")
+]
 Name = Annotated[str, AfterValidator(name), Kind("name", "GatewayEmail")]
 Secret = Annotated[
     SecretStr | None, BeforeValidator(secret), Kind("secret: {env: NAME} or {file: PATH}", "{env: NAME}")

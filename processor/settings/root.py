@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from pydantic import Field
 
-from processor.core.plan import Channel, Plan, Provider, RetryPolicy
+from processor.core.plan import Channel, Form, Plan, Provider, RetryPolicy
 from processor.providers.catalogue import AdapterConfig
 from processor.settings.adapters import AnyProvider
 from processor.settings.channels import ChannelSettings
@@ -68,6 +68,7 @@ class Settings(Section):
             in_doubt=channel.in_doubt,
             lane=channel.lane,
             validity_ms=channel.validity_ms,
+            form=Form(channel.country, channel.segments_max, channel.list_unsubscribe),
             providers=tuple(name for name, provider in self.providers.items() if _serves(provider, channel)),
         )
 

@@ -325,9 +325,7 @@ class Caller:
     async def _outcomes(self, worker: _Worker) -> Sequence[Outcome]:
         batch = worker.batch
         try:
-            outcomes = await worker.line.adapter.send(
-                [Submission(message, start.facts.attempt + 1, start.facts.open_recipients) for start, message in batch]
-            )
+            outcomes = await worker.line.adapter.send([self._submission(start, message) for start, message in batch])
         except asyncio.CancelledError:  # it took too long, or we are leaving
             if worker.task is not None:
                 worker.task.uncancel()
@@ -339,6 +337,10 @@ class Caller:
             return outcomes
         # An item that the answer does not mention is unknown.
         return [*outcomes, *[Unknown(Reason.ANSWER_MISSING)] * len(batch)][: len(batch)]
+
+    def _submission(self, start: Start, message: Message) -> Submission:
+        facts, channel = start.facts, self._plan.channels[message.head.channel]  # `judge` has seen that there is one
+        return Submission(message, facts.attempt + 1, facts.open_recipients, channel.form)
 
     def _note(self, bug: Exception, start: Start) -> None:
         try:
