@@ -1,5 +1,5 @@
 """
-Writing flat records: strings, bytes, numbers, booleans, and null or one of these, in the order of the schema.
+Writing flat records: strings, bytes, numbers, booleans, null or one of these, and lists of ints, in the schema's order.
 
 Events are flat and as many as messages. fastavro takes 5.7 µs for a delivery event, half a microsecond of them for
 its dictionary; these writers take 2.8 µs (bench/codec.py). Sources: Avro 1.12 "Binary Encoding".
@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from processor.codec.contracts import Contract
-from processor.codec.schema import Primitive, Type, Union
+from processor.codec.schema import Array, Primitive, Type, Union
 
 Put = Callable[[Any], bytes]
 
@@ -88,6 +88,13 @@ def nullable(put: Put) -> Put:
     return write
 
 
+def integers(values: Sequence[int]) -> bytes:
+    """Return an array of ints: one block, and the empty one that ends it."""
+    if not values:
+        return NULL
+    return b"".join([long(len(values)), *map(integer, values), NULL])
+
+
 PUTS: Final[Mapping[str, Put]] = {
     "boolean": boolean,
     "int": integer,
@@ -105,5 +112,7 @@ def _put(kind: Type) -> Put:
             return nullable_text
         case Union((Primitive("null"), present)):
             return nullable(_put(present))
+        case Array(Primitive("int")):
+            return integers
         case _:
             raise ValueError("not a flat record")

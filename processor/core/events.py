@@ -26,6 +26,9 @@ class DeliveryEvent(NamedTuple):
     provider_message_id: str | None = None
     field_name: str | None = None  # the field that made it REJECTED; never its content
     in_doubt: bool = False  # the result of an attempt whose process died
+    segments: int | None = None  # short messages that a text was split into
+    encoding: str | None = None  # of a text message: gsm7 or ucs2
+    recipients_refused: tuple[int, ...] = ()  # by the provider in this attempt; to is 0, then cc, then bcc
 
 
 class RetryEvent(NamedTuple):
@@ -45,6 +48,7 @@ class RetryEvent(NamedTuple):
     next_attempt_at_ms: int
     provider_code: str | None = None
     in_doubt: bool = False
+    recipients_refused: tuple[int, ...] = ()  # as in DeliveryEvent
 
 
 class DeadLetter(NamedTuple):

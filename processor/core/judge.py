@@ -1,5 +1,6 @@
 """The verdict on a message at an instant: may it go now, when may it, or why will it never."""
 
+from dataclasses import replace
 from datetime import UTC
 
 from processor.core.clock import Zones
@@ -21,22 +22,22 @@ def judge(head: Head, facts: Facts, plan: Plan, *, now_ms: int, zones: Zones) ->
     """
     refused = refusal(head, plan, zones)
     if refused is not None:
-        return refused
+        return _over(refused, facts)
     channel = plan.channels[head.channel]
     provider = plan.providers[provider_of(head, facts, channel)]
 
     end_ms = effective_end_ms(head, facts, channel)
     if end_ms is not None and now_ms >= end_ms:
-        return End(Status.EXPIRED, Reason.PAST_END)
+        return _over(End(Status.EXPIRED, Reason.PAST_END), facts)
     charged = charged_so_far(head, facts)
     if charged and budget_spent(policy_for(head, channel), charged=charged):
-        return End(Status.FAILED, Reason.RETRIES_EXHAUSTED)
+        return _over(End(Status.FAILED, Reason.RETRIES_EXHAUSTED), facts)
 
     earliest_ms = _earliest_ms(head, facts, channel, now_ms)
     intervals = intervals_of(head, provider, zones)
     legal_ms = next_legal_ms(intervals, not_before_ms=earliest_ms, end_ms=end_ms)
     if legal_ms is None:
-        return End(Status.EXPIRED, Reason.NO_LEGAL_INSTANT)
+        return _over(End(Status.EXPIRED, Reason.NO_LEGAL_INSTANT), facts)
 
     lane = lane_of(head.priority, channel, plan.lanes)
     if legal_ms <= now_ms:
@@ -72,6 +73,11 @@ def intervals_of(head: Head, provider: Provider, zones: Zones) -> tuple[DailyInt
 def charged_so_far(head: Head, facts: Facts) -> int:
     """Return the attempts that have spent the retry budget, those in the older system among them."""
     return max(facts.charged, inherited_attempts(head))
+
+
+def _over(end: End, facts: Facts) -> End:
+    """Return *end*, or SENT for a message that has reached some of its recipients already."""
+    return end if facts.open_recipients is None else replace(end, status=Status.SENT)
 
 
 def _earliest_ms(head: Head, facts: Facts, channel: Channel, now_ms: int) -> int:

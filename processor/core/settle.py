@@ -35,13 +35,16 @@ def settle(
     Return what follows from the *outcome* of attempt ``facts.attempt + 1``; *jitter* is drawn from [0, 1).
 
     A message that may be sent again gets the next legal instant after its back-off; one that may
-    not is over. Perhaps sent and not tried again is always UNKNOWN, never FAILED or EXPIRED.
+    not is over. Perhaps sent and not tried again is always UNKNOWN, never FAILED or EXPIRED. One that has reached
+    some of its recipients in an earlier attempt is SENT, whatever becomes of the others: those are told as refused.
     """
     match outcome:
         case Accepted():
             return Sent(outcome.code, outcome.provider_message_id, segments=outcome.segments, encoding=outcome.encoding)
         case Partly():
             return _partly(outcome, head, facts, plan, now_ms=now_ms, jitter=jitter, zones=zones)
+        case Rejected() if facts.open_recipients is not None:
+            return Sent(outcome.code, None, facts.open_recipients)
         case Rejected():
             return Over(Status.FAILED, outcome.reason, charged_so_far(head, facts) + 1, outcome.code)
         case Unknown() if not _may_resend(head, plan):
@@ -101,7 +104,9 @@ def _again_or_over(
     charged = charged_so_far(head, facts) + (0 if isinstance(outcome, Throttled) else 1)
     perhaps_sent = isinstance(outcome, Unknown)
 
-    def over(status: Status, reason: Reason) -> Over:
+    def over(status: Status, reason: Reason) -> Sent | Over:
+        if facts.open_recipients is not None and not perhaps_sent:
+            return Sent(outcome.code, None, facts.open_recipients)
         return Over(Status.UNKNOWN if perhaps_sent else status, reason, charged, outcome.code)
 
     refused = refusal(head, plan, zones)

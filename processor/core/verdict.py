@@ -27,7 +27,9 @@ class Wait:
 class End:
     """It will not go: a terminal status without a provider call."""
 
-    status: Status  # EXPIRED, SUPPRESSED, CANCELLED, REJECTED, or FAILED for a budget that came in spent
+    # EXPIRED, SUPPRESSED, CANCELLED, REJECTED, FAILED for a budget that came in spent, and SENT for a message of whose
+    # recipients an earlier attempt has reached some.
+    status: Status
     reason: Reason
     field_name: str | None = None  # the field at fault, never its content
 

@@ -26,7 +26,7 @@ from processor.metrics import (
     WAIT_VERDICT,
 )
 from processor.stages.boundary import Boundary
-from processor.stages.publish import Ended, Publisher, due, first_facts
+from processor.stages.publish import Publisher, due, first_facts, uncalled
 from processor.stages.record import Record
 from processor.stages.routes import Routes
 from processor.stages.trial import Trial
@@ -69,8 +69,7 @@ class Judging:
             case Wait():
                 return [self._onward(record, head, due(facts, verdict.until_ms), verdict)]
             case End():
-                ended = Ended(verdict.status, verdict.reason, facts.attempt, field_name=verdict.field_name)
-                return self.publisher.ended(head, facts, record.value, ended)
+                return self.publisher.ended(head, facts, record.value, uncalled(verdict, facts))
             case _:
                 assert_never(verdict)
 

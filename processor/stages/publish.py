@@ -9,7 +9,7 @@ from processor.core.lanes import lane_of
 from processor.core.message import Facts, Head, Origin
 from processor.core.plan import Plan
 from processor.core.refusal import MESSAGE_ID, too_long
-from processor.core.verdict import Again
+from processor.core.verdict import Again, End
 from processor.core.words import DEAD_LETTERED, Lane, Reason, Status
 from processor.kafka.topics import OVERHEAD_BYTES, Names
 from processor.kafka.transactions import Output
@@ -46,6 +46,15 @@ class Ended(NamedTuple):
     provider_message_id: str | None = None
     field_name: str | None = None
     in_doubt: bool = False
+    segments: int | None = None
+    encoding: str | None = None
+    refused: tuple[int, ...] = ()  # recipients, by index
+
+
+def uncalled(end: End, facts: Facts) -> Ended:
+    """Return the result of a message that ends without another call."""
+    left = facts.open_recipients if end.status is Status.SENT else None
+    return Ended(end.status, end.reason, facts.attempt, field_name=end.field_name, refused=left or ())
 
 
 class Publisher:
@@ -80,6 +89,9 @@ class Publisher:
             provider_message_id=ended.provider_message_id,
             field_name=ended.field_name,
             in_doubt=ended.in_doubt,
+            segments=ended.segments,
+            encoding=ended.encoding,
+            recipients_refused=ended.refused,
         )
         DELIVERY_EVENTS.labels(ended.status, event.channel).inc()
         outputs = [Output(self._names.delivery, self._encoding.encode_delivery(event), known.encode())]
@@ -106,6 +118,7 @@ class Publisher:
             next_attempt_at_ms=settled.due_at_ms,
             provider_code=settled.code,
             in_doubt=in_doubt,
+            recipients_refused=settled.refused,
         )
         return Output(self._names.retry, self._encoding.encode_retry(event), head.message_id.encode())
 

@@ -57,6 +57,7 @@ messages = st.builds(
 )
 
 origins = st.builds(Origin, texts, st.integers(0, 2**31 - 1), st.integers(0, 2**63 - 1))
+indexes = st.lists(st.integers(0, 2**31 - 1), max_size=5).map(tuple)
 deliveries = st.builds(
     DeliveryEvent,
     event_id=texts,
@@ -75,6 +76,9 @@ deliveries = st.builds(
     provider_message_id=maybe_text,
     field_name=maybe_text,
     in_doubt=st.booleans(),
+    segments=st.none() | ints,
+    encoding=maybe_text,
+    recipients_refused=indexes,
 )
 retries = st.builds(
     RetryEvent,
@@ -92,6 +96,7 @@ retries = st.builds(
     next_attempt_at_ms=instants,
     provider_code=maybe_text,
     in_doubt=st.booleans(),
+    recipients_refused=indexes,
 )
 dead_letters = st.builds(
     DeadLetter,

@@ -45,6 +45,8 @@ def as_another_library_says(event: Event) -> dict[str, Any]:
     assert source.read() == b""
     assert isinstance(record, dict)
     named = {OURS.get(str(name), str(name)): value for name, value in record.items()}
+    if "recipients_refused" in named:
+        named["recipients_refused"] = tuple(named["recipients_refused"])
     if isinstance(event, DeadLetter):
         named["origin"] = tuple(named.pop(f"origin_{part}") for part in event.origin._fields)
     return named

@@ -10,7 +10,7 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from processor.core.judge import judge
-from processor.core.outcome import Accepted, Deferred, Outcome, Rejected, Throttled, Unknown
+from processor.core.outcome import Accepted, Deferred, Outcome, Partly, Rejected, Throttled, Unknown
 from processor.core.plan import DAY_MS, Plan, RetryPolicy
 from processor.core.retry import backoff_ms, policy_for
 from processor.core.settle import RETRY_AFTER_MAX_MS, THROTTLED_WAIT_MS, after, settle, settle_in_doubt
@@ -111,6 +111,45 @@ def test_an_accepted_message_is_sent() -> None:
 
 def test_a_refused_message_is_failed_for_the_providers_reason() -> None:
     assert settled(Rejected(Reason.PROVIDER_REJECTED, "550")) == Over(Status.FAILED, Reason.PROVIDER_REJECTED, 1, "550")
+
+
+def test_a_message_that_some_recipients_refused_is_tried_again_for_those_that_are_open() -> None:
+    partly = Partly(still_open=(1,), refused=(2,), reason=Reason.PROVIDER_DEFERRED, code="451")
+
+    settlement = settled(partly)
+
+    assert settlement == Again(NOW_MS + 60_000, Reason.PROVIDER_DEFERRED, 1, "451", still_open=(1,), refused=(2,))
+    assert after(facts(), settlement, "GatewayEmail").open_recipients == (1,)
+
+
+def test_a_message_whose_other_recipients_were_refused_for_good_is_sent_and_names_them() -> None:
+    partly = Partly(still_open=(), refused=(0, 2), reason=Reason.PROVIDER_REJECTED, code="550")
+
+    assert settled(partly) == Sent("550", None, (0, 2))
+
+
+@pytest.mark.parametrize(
+    "outcome", [Rejected(Reason.PROVIDER_REJECTED, "550"), LATER, Partly((3,), (), Reason.PROVIDER_DEFERRED, "451")]
+)
+def test_a_message_that_reached_somebody_is_sent_whatever_becomes_of_the_others(outcome: Outcome) -> None:
+    last = settled(outcome, head(retry_max_attempts=0), facts()._replace(open_recipients=(3,)))
+
+    assert last == Sent(outcome.code, None, (3,))
+
+
+def test_a_message_that_reached_somebody_and_may_have_reached_the_others_is_unknown() -> None:
+    last = settled(PERHAPS, head(retry_max_attempts=0), facts()._replace(open_recipients=(3,)))
+
+    assert isinstance(last, Over)
+    assert last.status is Status.UNKNOWN
+
+
+def test_a_message_that_reached_somebody_does_not_expire_while_it_waits_for_the_others() -> None:
+    verdict = judge(
+        head(end_at_ms=NOW_MS - 1), facts()._replace(open_recipients=(3,)), plan(), now_ms=NOW_MS, zones=zones
+    )
+
+    assert verdict == End(Status.SENT, Reason.PAST_END)
 
 
 def test_a_deferred_message_waits_for_its_back_off() -> None:

@@ -27,7 +27,7 @@ from processor.metrics import (
 )
 from processor.stages.dispatch.calls import Answered, Refused, Result, Start, Withdrawn
 from processor.stages.judging import at
-from processor.stages.publish import Ended, Publisher, due
+from processor.stages.publish import Ended, Publisher, due, uncalled
 from processor.stages.record import Record
 from processor.stages.routes import Routes
 
@@ -128,7 +128,15 @@ class Settling:
         match settled:
             case Sent():
                 ended = Ended(
-                    Status.SENT, Reason.ACCEPTED, attempts, provider, settled.code, settled.provider_message_id
+                    Status.SENT,
+                    Reason.ACCEPTED,
+                    attempts,
+                    provider,
+                    settled.code,
+                    settled.provider_message_id,
+                    segments=settled.segments,
+                    encoding=settled.encoding,
+                    refused=settled.refused,
                 )
             case Over():
                 ended = Ended(settled.status, settled.reason, attempts, provider, settled.code, in_doubt=in_doubt)
@@ -157,9 +165,7 @@ class Settling:
             case Wait():
                 return [self._onward(start, due(start.facts, result.verdict.until_ms))]
             case End() if result.head is not None:
-                verdict = result.verdict
-                ended = Ended(verdict.status, verdict.reason, start.facts.attempt, field_name=verdict.field_name)
-                return self._ended(start, result.head, ended)
+                return self._ended(start, result.head, uncalled(result.verdict, start.facts))
             case _:
                 return [self._onward(start, start.facts)]
 
