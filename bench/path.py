@@ -94,8 +94,8 @@ def cases() -> list[tuple[str, Callable[[], object]]]:
     value = codecs.outbound.encode_message(MESSAGE)
     record = Record((names.send(NAME, Lane.NORMAL), 0), 1, b"key", value, NOW_MS, encode_facts(facts))
     start = Start(record, facts, NAME, Lane.NORMAL)
-    sent = Answered(start, MESSAGE.head, Accepted("250", "4XyZ1234567890"), NOW_MS, 0.1)
-    failed = Answered(start, MESSAGE.head, Deferred(Reason.PROVIDER_DEFERRED, code="451"), NOW_MS, 0.1)
+    sent = Answered(start, MESSAGE.head, Accepted("250", "4XyZ1234567890"), NOW_MS, 0.0, 0.1)
+    failed = Answered(start, MESSAGE.head, Deferred(Reason.PROVIDER_DEFERRED, code="451"), NOW_MS, 0.0, 0.1)
     return [
         ("judge", lambda: judge(MESSAGE.head, facts, PLAN, now_ms=NOW_MS, zones=zones)),
         ("intake: judge, count, route", lambda: judging.outputs(record, MESSAGE.head, facts)),

@@ -100,6 +100,7 @@ class Process:
 
     def _know(self) -> None:
         know(
+            to=self._settings.providers,
             provider=self._settings.providers,
             channel=self._settings.channels,
             topic=[spec.name for spec in self._specs],

@@ -46,8 +46,20 @@ def judge(head: Head, facts: Facts, plan: Plan, *, now_ms: int, zones: Zones) ->
 
 
 def provider_of(head: Head, facts: Facts, channel: Channel) -> str:
-    """Return the name of the provider that the next attempt goes to."""
-    return head.provider or channel.provider
+    """Return the name of the provider that the next attempt goes to; the last one where failover has used up all."""
+    first = head.provider or channel.provider
+    if not facts.tried:
+        return first
+    chain = (first, *channel.failover)
+    return next((name for name in chain if name not in facts.tried), chain[-1])
+
+
+def turn_to(head: Head, facts: Facts, channel: Channel, provider: str) -> str | None:
+    """Return the provider that a message may turn to when *provider* fails; each is tried once."""
+    if not channel.failover:
+        return None
+    chain = (head.provider or channel.provider, *channel.failover)
+    return next((name for name in chain if name != provider and name not in facts.tried), None)
 
 
 def effective_end_ms(head: Head, facts: Facts, channel: Channel) -> int | None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import tzinfo
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 from processor.core.words import Action, InDoubt, Lane
 
@@ -69,8 +69,21 @@ class Channel:
     lane: Lane | None = None  # set: wins over the message's priority
     validity_ms: int | None = None  # a message without an end expires this long after its start
     form: Form = PLAIN_FORM
+    properties: Mapping[str, Any] | None = None  # JSON Schema of its messages' properties; None: any
+    failover: tuple[str, ...] = ()  # providers to turn to, in this order, when one fails; none: it does not
     # Lanes its messages can reach, from which the send topics follow.
     providers: tuple[str, ...] = ()  # every provider of the bus provider, the default one among them
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerPolicy:
+    """When a failing provider is left alone, and for how long."""
+
+    share: float = 0.5  # of the calls in the window that failed
+    calls_min: int = 10  # fewer in the window tell nothing
+    window_s: float = 10.0
+    pause_s: float = 5.0  # until the first probe; doubled by each probe that fails
+    pause_max_s: float = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +100,7 @@ class Provider:
     rate_per_s: float | None = None  # calls per second over all processes
     express_share: float = 0.2  # of concurrency and rate, kept for the express lane
     call_timeout_ms: int = 60_000
+    breaker: BreakerPolicy = field(default_factory=BreakerPolicy)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Final, assert_never
 
 from processor.core.clock import Zones
-from processor.core.judge import charged_so_far, effective_end_ms, intervals_of, provider_of
+from processor.core.judge import charged_so_far, effective_end_ms, intervals_of, provider_of, turn_to
 from processor.core.message import Facts, Head
 from processor.core.outcome import Accepted, Deferred, Outcome, Partly, Rejected, Throttled, Unknown
 from processor.core.plan import DAY_MS, Plan
@@ -16,6 +16,9 @@ from processor.core.words import InDoubt, Purpose, Reason, Status
 
 THROTTLED_WAIT_MS: Final = 1_000
 """The wait after a throttling answer that names none."""
+
+CURABLE: Final = frozenset({Reason.PROVIDER_UNAVAILABLE, Reason.CONNECTION_BROKEN, Reason.AUTHENTICATION_FAILED})
+"""Certain failures that another provider could cure: they are the provider's, not the message's."""
 
 RETRY_AFTER_MAX_MS: Final = DAY_MS
 """The longest wait a provider may ask for: one wrong answer must not hold a message for years."""
@@ -67,6 +70,7 @@ def after(facts: Facts, settlement: Again, provider: str) -> Facts:
         charged=settlement.charged,
         due_at_ms=settlement.due_at_ms,
         last_reason=settlement.reason,
+        tried=facts.tried if settlement.provider is None else (*facts.tried, provider),
         open_recipients=facts.open_recipients if settlement.still_open is None else settlement.still_open,
     )
 
@@ -110,6 +114,10 @@ def _again_or_over(
         return Over(Status.UNKNOWN if perhaps_sent else status, reason, charged, outcome.code)
 
     refused = refusal(head, plan, zones)
+    if refused is None and not isinstance(outcome, Unknown) and outcome.reason in CURABLE:
+        elsewhere = _elsewhere(outcome, head, facts, plan, now_ms=now_ms, zones=zones)
+        if elsewhere is not None:
+            return elsewhere
     if refused is not None:  # the configuration has lost its channel or provider since the attempt began
         return over(Status.FAILED, refused.reason)
     channel = plan.channels[head.channel]
@@ -129,6 +137,24 @@ def _again_or_over(
     if legal_ms is None:
         return over(Status.EXPIRED, Reason.NO_LEGAL_INSTANT)
     return Again(legal_ms, outcome.reason, charged, outcome.code)
+
+
+def _elsewhere(
+    outcome: Deferred | Throttled, head: Head, facts: Facts, plan: Plan, *, now_ms: int, zones: Zones
+) -> Again | None:
+    """Return the attempt at the next provider of a channel that opted in; uncharged, for each is tried only once."""
+    channel = plan.channels[head.channel]
+    provider = turn_to(head, facts, channel, provider_of(head, facts, channel))
+    if provider is None or provider not in plan.providers:
+        return None
+    legal_ms = next_legal_ms(
+        intervals_of(head, plan.providers[provider], zones),
+        not_before_ms=now_ms,
+        end_ms=effective_end_ms(head, facts, channel),
+    )
+    if legal_ms is None:
+        return None
+    return Again(legal_ms, outcome.reason, charged_so_far(head, facts), outcome.code, provider=provider)
 
 
 def _asked_wait_ms(outcome: Deferred | Throttled | Unknown, wait_ms: int) -> int:

@@ -58,6 +58,7 @@ class Again:
     code: str | None
     still_open: tuple[int, ...] | None = None  # recipients that the next attempt is for; None is all
     refused: tuple[int, ...] = ()  # recipients that the provider would not have, by index
+    provider: str | None = None  # another one that it turns to
 
 
 @dataclass(frozen=True, slots=True)

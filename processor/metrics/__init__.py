@@ -77,7 +77,24 @@ ATTEMPTS: Final = _families.counter(
 CALL: Final = _families.histogram(
     "comm_call_seconds", "How long a provider call took, whatever its outcome.", buckets=CALL_S, provider=None
 )
-IN_FLIGHT: Final = _families.gauge("comm_calls_in_flight", "Provider calls that are under way.", provider=None)
+IN_FLIGHT: Final = _families.gauge(
+    "comm_calls_in_flight", "Provider calls that are under way.", loop=LOOPS, provider=None
+)
+BREAKER: Final = _families.gauge(
+    "comm_breaker_open",
+    "1 while a dispatch loop leaves a failing provider alone, tries it with one message, or takes it up again; else 0.",
+    loop=LOOPS,
+    provider=None,
+)
+PACE: Final = _families.gauge(
+    "comm_pace_limit_calls_per_second",
+    "The rate that a provider's throttling answers leave to a dispatch loop; 0: no limit.",
+    loop=LOOPS,
+    provider=None,
+)
+FAILOVERS: Final = _families.counter(
+    "comm_failovers_total", "Messages moved from a failing provider to the next.", provider=None, to=None
+)
 THROTTLES: Final = _families.counter(
     "comm_throttles_total", "Answers that asked us to slow down; they spend no retry budget.", provider=None
 )

@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from processor.core.plan import BackoffKind
 from processor.core.words import Action, InDoubt, Lane
-from processor.settings.kinds import Country, Duration, Text, Unsubscribe, wrong
+from processor.settings.kinds import Country, Duration, PropertiesSchema, Text, Unsubscribe, wrong
 from processor.settings.section import Section
 
 
@@ -43,6 +43,12 @@ class ChannelSettings(Section):
     segments_max: int = Field(10, ge=1, le=255, description="A text message that needs more is REJECTED.")
     list_unsubscribe: Unsubscribe | None = Field(
         None, description="https: or mailto: address for List-Unsubscribe; may hold {{ message_id }}."
+    )
+    failover: tuple[Text, ...] = Field(
+        (), description="Providers to turn to, in this order, when one fails for certain; each is tried once."
+    )
+    extended_properties: PropertiesSchema | None = Field(
+        None, description="JSON Schema that the properties of a message must fit; their values are texts."
     )
     retry: RetrySettings = Field(default_factory=RetrySettings)
 

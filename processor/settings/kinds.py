@@ -1,6 +1,7 @@
 """Kinds of values: durations, sizes, times of day, secrets; each says in its errors what to write."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import tzinfo
 from typing import Annotated, Any, Final
@@ -14,6 +15,7 @@ from processor.providers.content import is_address
 from processor.providers.http.template import GROUPS, NAMES, is_known, names
 from processor.settings.problems import shown
 from processor.settings.references import Outside
+from processor.stages.properties import compiled
 from processor.stages.zones import zones
 
 OWN_ERROR: Final = "comm"
@@ -160,6 +162,15 @@ def unsubscribe(value: str) -> str:
     return value
 
 
+def properties_schema(value: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Refuse what is not a JSON Schema that stands on its own."""
+    try:
+        compiled(value)
+    except ValueError:
+        raise wrong("is not a JSON Schema", "one of its own, without $ref to another document") from None
+    return value
+
+
 def name(value: str) -> str:
     """Refuse a name that cannot be part of a topic's or a group's name."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", value):
@@ -186,6 +197,9 @@ Template = Annotated[Any, AfterValidator(template), Kind("structure with {{ plac
 Country = Annotated[str, AfterValidator(country), Kind("country", "RO")]
 Unsubscribe = Annotated[
     str, AfterValidator(unsubscribe), Kind("https: or mailto: address", "https://example.com/u?m={{ message_id }}")
+]
+PropertiesSchema = Annotated[
+    Mapping[str, Any], AfterValidator(properties_schema), Kind("JSON Schema", "{required: [customer]}")
 ]
 Name = Annotated[str, AfterValidator(name), Kind("name", "GatewayEmail")]
 Secret = Annotated[

@@ -4,7 +4,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from processor.core.plan import DailyInterval
+from processor.core.plan import BreakerPolicy, DailyInterval
 from processor.providers.catalogue import AdapterConfig
 from processor.settings.kinds import Duration, Text, TimeOfDay, Zone, wrong, zone
 from processor.settings.section import Section
@@ -28,6 +28,24 @@ class WindowSettings(Section):
         return DailyInterval(self.start_ms, self.end_ms, self.zone)
 
 
+class BreakerSettings(Section):
+    """When a failing provider is left alone; nothing is lost meanwhile, and one message at a time tries it."""
+
+    share: float = Field(0.5, gt=0, le=1, description="Part of the calls in the window that failed.")
+    calls_min: int = Field(10, ge=1, description="Calls in the window below which nothing is concluded.")
+    window_ms: Duration = Field(10_000, alias="window", ge=1_000, description="How far back calls count.")
+    pause_ms: Duration = Field(
+        5_000, alias="pause", ge=100, description="Until the first probe; doubled by each that fails."
+    )
+    pause_max_ms: Duration = Field(60_000, alias="pause_max", ge=100, description="The longest pause.")
+
+    def policy(self) -> BreakerPolicy:
+        """Return the policy as the core takes it."""
+        return BreakerPolicy(
+            self.share, self.calls_min, self.window_ms / 1_000, self.pause_ms / 1_000, self.pause_max_ms / 1_000
+        )
+
+
 class ProviderSettings(Section):
     """What every provider has, whatever its adapter; its name is the key."""
 
@@ -42,6 +60,7 @@ class ProviderSettings(Section):
     express_share: float = Field(
         0.2, ge=0, le=1, description="Part of concurrency and rate kept for the express lane, 0 to 1."
     )
+    breaker: BreakerSettings = Field(default_factory=BreakerSettings)
     call_timeout_ms: Duration | None = Field(
         None, alias="call_timeout", description="A whole call; where left out, all phases together and 5s."
     )

@@ -69,6 +69,8 @@ class Settings(Section):
             lane=channel.lane,
             validity_ms=channel.validity_ms,
             form=Form(channel.country, channel.segments_max, channel.list_unsubscribe),
+            failover=channel.failover,
+            properties=channel.extended_properties,
             providers=tuple(name for name, provider in self.providers.items() if _serves(provider, channel)),
         )
 
@@ -89,6 +91,7 @@ def _provider(name: str, provider: AnyProvider) -> Provider:
         rate_per_s=provider.rate_per_s,
         express_share=provider.express_share,
         call_timeout_ms=provider.timeout_ms,
+        breaker=provider.breaker.policy(),
     )
 
 
@@ -108,6 +111,13 @@ def disagreements(settings: Settings) -> Iterator[Finding]:
             yield where, f"names a provider of another bus provider than {channel.bus_provider}", instead
         elif provider.bus_channel != channel.bus_channel:
             yield where, f"names a provider of another bus channel than {channel.bus_channel}", instead
+        if strange := [name for name in channel.failover if name not in fitting or name == channel.provider]:
+            what = f"names {strange[0]}, to which its messages cannot turn"
+            yield (
+                ("channels", code, "failover"),
+                what,
+                f"other providers of its bus provider and bus channel: {instead}",
+            )
     if settings.environment is Environment.PRODUCTION:
         yield from _plain_text(settings)
 

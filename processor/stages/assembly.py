@@ -22,6 +22,7 @@ from processor.providers.adapter import Adapter
 from processor.stages.boundary import PER_MINUTE_MAX
 from processor.stages.clock import SystemClock
 from processor.stages.dispatch.admission import Gate
+from processor.stages.dispatch.breaker import Breaker
 from processor.stages.dispatch.caller import Caller, EventLoop, Line
 from processor.stages.dispatch.calls import Lease
 from processor.stages.dispatch.capacity import Rate, slots_of
@@ -154,7 +155,12 @@ def _dispatch_loop(
     for name in lanes_of:
         provider = parts.plan.providers[name]
         slots = slots_of(provider, reached[name])
-        gates[name] = Gate(name, slots.express if express else slots.rest, rates[name], express)
+        gates[name] = Gate(
+            name, slots.express if express else slots.rest, rates[name], express, Breaker(provider.breaker)
+        )
+        gates[name].may_turn = any(
+            channel.failover and name in channel.providers for channel in parts.plan.channels.values()
+        )
         lines[name] = Line(provider, adapters[name], gates[name].slots)
     topics = [parts.names.send(name, lane) for name, lanes in lanes_of.items() for lane in lanes]
     totals = {

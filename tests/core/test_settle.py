@@ -9,7 +9,7 @@ import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from processor.core.judge import judge
+from processor.core.judge import judge, provider_of
 from processor.core.outcome import Accepted, Deferred, Outcome, Partly, Rejected, Throttled, Unknown
 from processor.core.plan import DAY_MS, Plan, RetryPolicy
 from processor.core.retry import backoff_ms, policy_for
@@ -150,6 +150,45 @@ def test_a_message_that_reached_somebody_does_not_expire_while_it_waits_for_the_
     )
 
     assert verdict == End(Status.SENT, Reason.PAST_END)
+
+
+def turning(*further: str) -> Plan:
+    """A plan whose channel turns to *further* providers."""
+    mail = replace(channel(), failover=further, providers=("first", *further))
+    world = plan(mail)
+    first = world.providers[mail.provider]
+    return replace(world, providers={**world.providers, **{name: replace(first, name=name) for name in further}})
+
+
+def test_a_message_turns_to_the_next_provider_at_once_and_free_of_charge() -> None:
+    world, down = turning("second", "third"), Deferred(Reason.PROVIDER_UNAVAILABLE)
+    known, tried = facts(), []
+
+    for _ in range(2):
+        tried.append(provider_of(head(), known, world.channels["Email"]))
+        settlement = settled(down, head(retry_max_attempts=0), known, world)
+        assert isinstance(settlement, Again)
+        assert (settlement.due_at_ms, settlement.charged) == (NOW_MS, 0)
+        known = after(known, settlement, tried[-1])
+
+    assert [*tried, provider_of(head(), known, world.channels["Email"])] == ["first", "second", "third"]
+    assert settled(down, head(retry_max_attempts=0), known, world) == Over(
+        Status.FAILED, Reason.RETRIES_EXHAUSTED, 1, None
+    )
+
+
+@pytest.mark.parametrize("outcome", [PERHAPS, LATER, Throttled(), Rejected(Reason.PROVIDER_REJECTED, "550")])
+def test_only_a_certain_failure_of_the_provider_turns_a_message_elsewhere(outcome: Outcome) -> None:
+    settlement = settled(outcome, world=turning("second"))
+
+    assert not isinstance(settlement, Again) or settlement.provider is None
+
+
+def test_a_channel_that_did_not_opt_in_stays_with_its_provider() -> None:
+    settlement = settled(Deferred(Reason.PROVIDER_UNAVAILABLE))
+
+    assert isinstance(settlement, Again)
+    assert settlement.provider is None
 
 
 def test_a_deferred_message_waits_for_its_back_off() -> None:

@@ -131,7 +131,8 @@ def test_what_is_larger_than_a_dead_letter_may_be_leaves_a_pointer_with_hash_and
 @pytest.mark.parametrize("field", ["external_id", "campaign_id"])
 def test_a_reference_as_large_as_a_record_stalls_no_event_topic(works: Plant, field: str) -> None:
     # An event repeats it: one that its topic refuses would abort every tick for ever.
-    asked, after = message(fresh("large"), **{field: "x" * 1_300_000}), message(fresh("after"))
+    large: dict[str, Any] = {field: "x" * 1_300_000}
+    asked, after = message(fresh("large"), **large), message(fresh("after"))
 
     works.ask([asked, after])
     ledgers = works.drained(within_s=15)

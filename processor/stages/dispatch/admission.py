@@ -4,11 +4,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from processor.core.plan import BreakerPolicy
 from processor.core.quota import lane_weights, share
 from processor.core.words import Lane
 from processor.kafka.committed import Place
+from processor.stages.dispatch.breaker import Breaker, State
 from processor.stages.dispatch.calls import Start
 from processor.stages.dispatch.capacity import Rate
+from processor.stages.dispatch.pace import Pace
 from processor.stages.dispatch.partition import SendPartition
 
 TICK_STARTS_MAX: Final = 2_000
@@ -23,6 +26,9 @@ class Gate:
     slots: int
     rate: Rate
     express: bool
+    breaker: Breaker = field(default_factory=lambda: Breaker(BreakerPolicy()))
+    pace: Pace = field(default_factory=Pace)
+    may_turn: bool = False  # some channel turns from this provider to another
     outstanding: int = 0  # started and not yet settled
     settled: int = 0  # calls settled since the last tick
     settled_mean: float = 0.0  # calls settled from one tick to the next, of late
@@ -40,7 +46,7 @@ class Gate:
         self.settled_mean += (self.settled - self.settled_mean) * 0.2
         self.settled = 0
 
-    def room(self, now_ms: int) -> int:
+    def room(self, now_ms: int, now_s: float) -> int:
         """
         Return how many more messages may be started.
 
@@ -49,13 +55,17 @@ class Gate:
         """
         if now_ms < self.quiet_until_ms:
             return 0
-        ahead = 0 if self.express else min(self.slots, round(self.settled_mean * 1.5))
-        return min(TICK_STARTS_MAX, self.slots + ahead - self.outstanding)
+        slots = self.breaker.room(self.slots, now_s)
+        closed = self.breaker.state is State.CLOSED
+        ahead = min(self.slots, round(self.settled_mean * 1.5)) if closed and not self.express else 0
+        room = min(TICK_STARTS_MAX, slots + ahead - self.outstanding)
+        paced = self.pace.room(now_s)
+        return room if paced is None else min(room, paced)
 
 
 def chosen(gate: Gate, partitions: Mapping[Place, SendPartition], *, now_ms: int, now_s: float) -> list[Start]:
     """Take from the partitions of *gate* what it admits now; higher lanes first by their weights."""
-    room = gate.room(now_ms)
+    room = gate.room(now_ms, now_s)
     if room <= 0:
         return []
     waiting = _waiting(gate.places, partitions)
@@ -63,6 +73,7 @@ def chosen(gate: Gate, partitions: Mapping[Place, SendPartition], *, now_ms: int
     granted = gate.rate.take(want, express=gate.express, now_s=now_s) if want else 0
     if not granted:
         return []
+    gate.pace.spent(granted)
     shares = share(_WEIGHTS, waiting, granted, turn=gate.turn)
     gate.turn += granted
     return [start for lane, count in shares.items() if count for start in _from_lane(gate, partitions, lane, count)]

@@ -23,6 +23,7 @@ from processor.providers.adapter import Adapter, Submission
 from processor.stages.boundary import Boundary, TooManyErrors
 from processor.stages.dispatch.calls import Answered, Lease, Refused, Result, Start, Withdrawn
 from processor.stages.judging import at
+from processor.stages.properties import PropertyChecks
 
 _LEASE_AGAIN_S: Final = 0.01
 _NEARLY_DUE_MS: Final = 100  # a verdict this little ahead is waited out here
@@ -66,6 +67,7 @@ class Line:
         self.queue: deque[Start] = deque()
         self.in_flight = 0
         self.asleep = False  # a wake-up is scheduled
+        self.asleep_until_s = 0.0  # of the event loop's clock
 
 
 Batch = list[tuple[Start, Message]]
@@ -115,6 +117,7 @@ class Caller:
         self._clock = clock
         self._zones = zones
         self._lease = lease
+        self._properties = PropertyChecks(plan)
         self._boundary = Boundary("dispatch", clock, errors_per_minute_max)
         self._leaving: set[Place] | None = set()  # None: every place
         self._later: dict[tuple[Place, int], Start] = {}
@@ -134,6 +137,18 @@ class Caller:
     def admit(self, places: Iterable[Place]) -> None:
         """Begin calls of *places* again: they have come back."""
         self._events.soon(lambda: None if self._leaving is None else self._leaving.difference_update(places))
+
+    def pause(self, provider: str, seconds: float) -> None:
+        """Begin no calls of *provider* for so long; what waits for its slots goes on waiting."""
+        self._events.soon(self._sleep, self._lines[provider], seconds)
+
+    def hold(self, provider: str) -> None:
+        """Hand back what waits for a slot of *provider*, as withdrawn."""
+        self._events.soon(self._held, self._lines[provider])
+
+    def in_flight(self) -> Mapping[str, int]:
+        """Return the calls under way, by provider."""
+        return {name: line.in_flight for name, line in self._lines.items()}
 
     def cancel(self) -> None:
         """Give up the calls under way; each is Unknown."""
@@ -181,6 +196,11 @@ class Caller:
             line.queue = kept
         for key, start in [item for item in self._later.items() if self._leaves(item[1])]:
             del self._later[key]
+            self._back(start)
+
+    def _held(self, line: Line) -> None:
+        held, line.queue = line.queue, deque()
+        for start in held:
             self._back(start)
 
     def _leaves(self, start: Start) -> bool:
@@ -240,12 +260,15 @@ class Caller:
                 self._back(start)
 
     def _sleep(self, line: Line, seconds: float) -> None:
-        line.asleep = True
-        self._events.loop.call_later(seconds, self._wake, line)
+        until_s = self._events.loop.time() + seconds
+        if until_s > line.asleep_until_s:
+            line.asleep, line.asleep_until_s = True, until_s
+            self._events.loop.call_at(until_s, self._wake, line, until_s)
 
-    def _wake(self, line: Line) -> None:
-        line.asleep = False
-        self._pump(line)
+    def _wake(self, line: Line, until_s: float) -> None:
+        if until_s == line.asleep_until_s:  # else something has let it sleep longer
+            line.asleep = False
+            self._pump(line)
 
     def _fill(self, line: Line, batch: Batch) -> None:
         now_ms = self._clock.now_ms()
@@ -280,7 +303,10 @@ class Caller:
             self._hand_in(Refused(start, self._head(start), Reason.UNREADABLE if known else Reason.TOO_LARGE, known))
             return None
         if isinstance(verdict, Dispatch):
-            return message
+            refused = self._properties.refusal(message.head.channel, message.properties)
+            if refused is None:
+                return message
+            verdict = refused
         if isinstance(verdict, Wait) and verdict.until_ms - now_ms < _NEARLY_DUE_MS:
             self._wait_out(start, verdict.until_ms - self._clock.now_ms())
             return None
@@ -319,7 +345,7 @@ class Caller:
         worker.until_s = inf
         took_s = self._clock.monotonic_s() - began_s
         for (start, message), outcome in zip(batch, outcomes, strict=True):
-            self.results.append(Answered(start, message.head, outcome, called_at_ms, took_s))
+            self.results.append(Answered(start, message.head, outcome, called_at_ms, began_s, took_s))
         self._wake_up()
 
     async def _outcomes(self, worker: _Worker) -> Sequence[Outcome]:

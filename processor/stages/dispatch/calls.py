@@ -29,6 +29,7 @@ class Answered(NamedTuple):
     head: Head
     outcome: Outcome
     called_at_ms: int
+    began_s: float  # of the monotonic clock
     took_s: float
 
 

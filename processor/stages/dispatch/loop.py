@@ -14,6 +14,7 @@ from math import inf
 from typing import Final
 
 from processor.core.clock import Clock
+from processor.core.outcome import Throttled
 from processor.kafka.committed import Committed, Place
 from processor.kafka.connection import Connection
 from processor.kafka.journal import Entry, Journal, JournalUnreadable, decode
@@ -22,6 +23,9 @@ from processor.kafka.topics import Names
 from processor.kafka.transactions import Abandoned, Aborted, Commit, Fenced, Transactions
 from processor.logs import logger
 from processor.metrics import (
+    BREAKER,
+    IN_FLIGHT,
+    PACE,
     PARTITIONS_ASSIGNED,
     PARTITIONS_HELD,
     PARTITIONS_UNSTABLE,
@@ -31,8 +35,9 @@ from processor.metrics import (
 )
 from processor.stages.backlog import SendBacklog
 from processor.stages.dispatch.admission import Gate, chosen
+from processor.stages.dispatch.breaker import State
 from processor.stages.dispatch.caller import Caller
-from processor.stages.dispatch.calls import Lease, Start
+from processor.stages.dispatch.calls import Answered, Lease, Start
 from processor.stages.dispatch.holdings import Holdings
 from processor.stages.dispatch.partition import SendPartition
 from processor.stages.dispatch.reading import Reading
@@ -162,14 +167,38 @@ class DispatchLoop:
         """Settle what the calls have brought; results for partitions that went away wait for their return."""
         results = self._caller.results
         while results:
-            done = self._settling.done(results.popleft())
-            if done.provider is not None:
-                gate = self._gates[done.provider]
-                gate.note_settled()
-                if done.throttled_ms:
-                    gate.quiet_until_ms = max(gate.quiet_until_ms, self._clock.now_ms() + done.throttled_ms)
-            self._holdings.settle(done)
+            result = results.popleft()
+            self._gates[result.start.provider].note_settled()
+            if isinstance(result, Answered):
+                result = self._heard(result)
+            self._holdings.settle(self._settling.done(result))
         self._reading.decide_undecided()
+
+    def _heard(self, result: Answered) -> Answered:
+        """Learn from an answer how its provider fares; return it as it is to be settled."""
+        provider, outcome = result.start.provider, result.outcome
+        gate, now_s = self._gates[provider], self._clock.monotonic_s()
+        gate.pace.ended(now_s)
+        if isinstance(outcome, Throttled):
+            gate.pace.throttled(now_s)
+            if outcome.retry_after_ms:
+                gate.quiet_until_ms = max(gate.quiet_until_ms, self._clock.now_ms() + outcome.retry_after_ms)
+                self._caller.pause(provider, outcome.retry_after_ms / 1_000)
+        was = gate.breaker.state
+        softened = gate.breaker.softened(outcome)
+        if gate.breaker.note(outcome, began_s=result.began_s, now_s=now_s, most=gate.slots):
+            log.error("breaker.opened", loop=self._seat.loop, provider=provider, reason=gate.breaker.why)
+            self._caller.hold(provider)
+        elif gate.breaker.state is State.CLOSED and was is not State.CLOSED:
+            log.info("breaker.closed", loop=self._seat.loop, provider=provider)
+        return result if softened is outcome else result._replace(outcome=softened)
+
+    def _turn_elsewhere(self) -> None:
+        """Move what waits for a provider that is left alone to the next one, where its channel wants that."""
+        for gate in self._gates.values():
+            if gate.may_turn and gate.breaker.state is not State.CLOSED:
+                for place in gate.places:
+                    self._holdings.done += self._holdings.partitions[place].moved_by(self._settling.moved)
 
     # -- the tick -----------------------------------------------------------------------------------
 
@@ -179,6 +208,8 @@ class DispatchLoop:
         if self._broken or (began_s - self._ticked_at_s < self._linger_s and not self._stopping):
             return
         starts = [] if self._stopping else self._admitted(began_s)
+        if not self._stopping:
+            self._turn_elsewhere()
         done = self._holdings.take_done()
         changed = self._holdings.mark(done, starts) or self._renewing()
         if not changed:
@@ -376,4 +407,9 @@ class DispatchLoop:
     def _observe(self) -> None:
         PARTITIONS_ASSIGNED.labels(self._seat.loop).set(len(self._holdings.partitions))
         PARTITIONS_UNSTABLE.labels(self._seat.loop).set(self._member.unstable_s())
+        for provider, count in self._caller.in_flight().items():
+            gate = self._gates[provider]
+            IN_FLIGHT.labels(self._seat.loop, provider).set(count)
+            BREAKER.labels(self._seat.loop, provider).set(gate.breaker.state is not State.CLOSED)
+            PACE.labels(self._seat.loop, provider).set(gate.pace.limit_per_s or 0)
         self._backlog.observe(self._holdings.partitions, self._member.end_offsets)

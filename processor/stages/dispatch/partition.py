@@ -1,14 +1,17 @@
 """One owned partition of a send topic: its journal, and the messages that wait in it."""
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
-from typing import Final
+from typing import Final, TypeVar
 
 from processor.core.words import Lane
 from processor.kafka.journal import METADATA_MAX, METADATA_STOP, Journal
 from processor.kafka.transactions import Commit
 from processor.stages.dispatch.calls import Start
+
+T = TypeVar("T")
 
 HELD_S: Final = 2.0
 """A paused partition takes up to 0.9 s to deliver again, and is resumed when half of this is left."""
@@ -37,6 +40,7 @@ class SendPartition:
     dirty: bool = False
     full: bool = False  # the metadata has come near its limit
     untrimmed: bool = False  # new: nothing is called before its log start has moved, see journal_lost
+    asked: int = 0  # of those that wait, from the first on: they cannot turn to another provider
     taken: int = 0  # since the last flow check, to tell the present rate
     rate_per_s: float = 0.0
 
@@ -58,11 +62,29 @@ class SendPartition:
         start = self.waiting.popleft()
         self.size_bytes -= len(start.record.value or b"")
         self.taken += 1
+        self.asked = max(0, self.asked - 1)
         return start
+
+    def moved_by(self, move: Callable[[Start], T | None]) -> list[T]:
+        """Remove what *move* moves elsewhere, and return what it makes of it; each message that waits is asked once."""
+        done: list[T] = []
+        kept: list[Start] = []
+        for _ in range(len(self.waiting) - self.asked):
+            start = self.waiting.pop()
+            moved = move(start)
+            if moved is None:
+                kept.append(start)
+            else:
+                done.append(moved)
+                self.size_bytes -= len(start.record.value or b"")
+        self.waiting.extend(reversed(kept))
+        self.asked = len(self.waiting)
+        return done
 
     def give_back(self, starts: list[Start]) -> None:
         """Return what was taken in a tick that came to nothing."""
         self.waiting.extendleft(reversed(starts))
+        self.asked += len(starts)
         self.size_bytes += sum(len(start.record.value or b"") for start in starts)
 
     def open_for(self) -> int:

@@ -6,6 +6,7 @@ from typing import NamedTuple, assert_never
 from processor.codec.errors import RegistryUnavailable, TooLarge, Unreadable
 from processor.codec.outbound import OutboundCodec
 from processor.core.clock import Clock, Zones
+from processor.core.judge import turn_to
 from processor.core.message import Facts, Head
 from processor.core.outcome import Accepted, Deferred, Outcome, Partly, Rejected, Stage, Throttled, Unknown
 from processor.core.plan import Plan
@@ -18,6 +19,7 @@ from processor.logs import logger
 from processor.metrics import (
     ATTEMPTS,
     CALL,
+    FAILOVERS,
     IN_DOUBT,
     LATENESS,
     PRODUCE_TO_CALL,
@@ -41,7 +43,6 @@ class Done(NamedTuple):
     offset: int
     outputs: list[Output]
     provider: str | None = None  # whose slot it frees
-    throttled_ms: int = 0  # how long its provider wants to be left alone
 
 
 class Settling:
@@ -73,8 +74,7 @@ class Settling:
         place, offset = start.record.place, start.record.offset
         match result:
             case Answered():
-                wait_ms = (result.outcome.retry_after_ms or 1_000) if isinstance(result.outcome, Throttled) else 0
-                return Done(place, offset, self._answered(result), start.provider, wait_ms)
+                return Done(place, offset, self._answered(result), start.provider)
             case Withdrawn():
                 WITHDRAWN.labels(start.provider, start.lane).inc()
                 return Done(place, offset, self._withdrawn(result), start.provider)
@@ -98,6 +98,20 @@ class Settling:
         IN_DOUBT.labels(head.channel, policy).inc()
         log.warning("attempt.in_doubt", at=at(record), provider=provider, channel=head.channel, policy=policy)
         return Done(record.place, record.offset, self._settled(start, head, settled, in_doubt=True))
+
+    def moved(self, start: Start) -> Done | None:
+        """Return what moves a message from a provider that is not called now to the next; None where it has none."""
+        try:
+            head = self._codec.decode_head(start.record.value)
+        except (Unreadable, TooLarge, RegistryUnavailable):
+            return None  # the call that is to come will tell
+        channel = self._plan.channels.get(head.channel)
+        provider = None if channel is None else turn_to(head, start.facts, channel, start.provider)
+        if provider is None or provider not in self._plan.providers:
+            return None
+        FAILOVERS.labels(start.provider, provider).inc()
+        facts = start.facts._replace(tried=(*start.facts.tried, start.provider))
+        return Done(start.record.place, start.record.offset, [self._onward(start, facts, provider)])
 
     def unreadable(self, record: Record, facts: Facts, error: Unreadable) -> Done:
         """Return what settles a record of a send topic that is none of ours."""
@@ -148,11 +162,13 @@ class Settling:
 
     def _again(self, start: Start, head: Head, settled: Again, *, in_doubt: bool) -> list[Output]:
         RETRIES.labels(start.provider, start.lane, settled.reason).inc()
+        if settled.provider is not None:
+            FAILOVERS.labels(start.provider, settled.provider).inc()
         event = self._publisher.again(
             head, start.facts, settled, provider=start.provider, lane=start.lane, in_doubt=in_doubt
         )
         facts = after(start.facts, settled, start.provider)
-        return [event, self._onward(start, facts)]
+        return [event, self._onward(start, facts, settled.provider)]
 
     def _ended(self, start: Start, head: Head, ended: Ended) -> list[Output]:
         return self._publisher.ended(head, start.facts, start.record.value, ended)
@@ -177,8 +193,8 @@ class Settling:
             return self._ended(start, result.head, ended)
         return [self._publisher.dead_letter(start.facts, start.record.value, result.reason, field_name=path)]
 
-    def _onward(self, start: Start, facts: Facts) -> Output:
-        return self._routes.onward(start.record.value, start.record.key, facts, start.provider, start.lane)
+    def _onward(self, start: Start, facts: Facts, provider: str | None = None) -> Output:
+        return self._routes.onward(start.record.value, start.record.key, facts, provider or start.provider, start.lane)
 
     def _measure(self, result: Answered) -> None:
         start, outcome = result.start, result.outcome
@@ -189,7 +205,7 @@ class Settling:
             PRODUCE_TO_CALL.labels(start.lane).observe(max(0, result.called_at_ms - facts.produced_at_ms) / 1_000)
         else:  # it waited for its instant: a start, a window, a retry
             LATENESS.labels(start.lane).observe(max(0, result.called_at_ms - facts.due_at_ms) / 1_000)
-        if isinstance(outcome, Throttled):
+        if isinstance(outcome, Throttled) and outcome.reason is Reason.PROVIDER_THROTTLED:
             THROTTLES.labels(start.provider).inc()
         if isinstance(outcome, Unknown):
             log.warning("attempt.unknown", at=at(start.record), provider=start.provider, reason=outcome.reason)

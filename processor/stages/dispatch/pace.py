@@ -1,0 +1,74 @@
+"""How fast a provider may be called that has asked us to slow down: additive increase, multiplicative decrease."""
+
+from typing import Final
+
+CUT: Final = 0.5
+CUT_EVERY_S: Final = 1.0
+"""Answers to calls that were under way when the rate was cut ask for no second cut."""
+CLIMB_PER_S: Final = 0.05
+"""Of the rate at which the provider first objected: twenty seconds from one cut back to where it was, and on."""
+FORGOTTEN_AT: Final = 2.0
+"""The limit is lifted at this multiple of the rate that it objected to."""
+FLOOR_PER_S: Final = 1.0
+BURST_S: Final = 0.1
+_OBSERVED_S: Final = 0.5
+
+
+class Pace:
+    """
+    The rate that throttling answers leave, in calls a second; none until the first of them.
+
+    The sawtooth of TCP's congestion control (D. Chiu and R. Jain, "Analysis of the Increase and Decrease Algorithms
+    for Congestion Avoidance in Computer Networks", 1989).
+    """
+
+    def __init__(self) -> None:
+        """Begin without a limit."""
+        self.limit_per_s: float | None = None
+        self._peak_per_s = 0.0
+        self._tokens = 0.0
+        self._at_s = 0.0
+        self._cut_at_s = float("-inf")
+        self._observed_per_s = 0.0
+        self._count = 0
+        self._counted_from_s = 0.0
+
+    def ended(self, now_s: float) -> None:
+        """Take note that a call has ended: the rate that throttling is measured against."""
+        self._count += 1
+        elapsed_s = now_s - self._counted_from_s
+        if elapsed_s >= _OBSERVED_S:
+            self._observed_per_s = self._count / elapsed_s
+            self._count, self._counted_from_s = 0, now_s
+
+    def throttled(self, now_s: float) -> None:
+        """Take note that the provider asked us to slow down."""
+        if now_s - self._cut_at_s < CUT_EVERY_S:
+            return
+        self._climb(now_s)
+        limit = self.limit_per_s
+        if limit is None:
+            limit = self._peak_per_s = max(FLOOR_PER_S, self._observed_per_s)
+            self._tokens, self._at_s = 0.0, now_s
+        self.limit_per_s = max(FLOOR_PER_S, limit * CUT)
+        self._cut_at_s = now_s
+
+    def room(self, now_s: float) -> int | None:
+        """Return how many calls may begin now; None: any number."""
+        self._climb(now_s)
+        return None if self.limit_per_s is None else int(self._tokens)
+
+    def spent(self, calls: int) -> None:
+        """Take note that *calls* begin."""
+        if self.limit_per_s is not None:
+            self._tokens -= calls
+
+    def _climb(self, now_s: float) -> None:
+        if self.limit_per_s is None:
+            return
+        elapsed_s, self._at_s = max(0.0, now_s - self._at_s), now_s
+        limit = self.limit_per_s + self._peak_per_s * CLIMB_PER_S * elapsed_s
+        self._tokens = min(max(1.0, limit * BURST_S), self._tokens + limit * elapsed_s)
+        self.limit_per_s = limit
+        if limit >= self._peak_per_s * FORGOTTEN_AT:
+            self.limit_per_s = None

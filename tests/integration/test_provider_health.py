@@ -1,0 +1,109 @@
+"""Providers that fail for a while: they are left alone, nothing is lost, and channels that may turn elsewhere do."""
+
+from __future__ import annotations
+
+import socket
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import pytest
+
+from processor.core.words import Reason, Status
+from tests.support.eventually import eventually
+from tests.support.plant import message, plant
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from processor.sandbox.broker import Broker
+    from tests.support.plant import Plant
+
+SLOTS = 8
+BREAKER = {"share": 0.5, "calls_min": 4, "pause": "500ms", "pause_max": "1s"}
+
+
+@pytest.fixture(scope="module")
+def closed_port() -> Iterator[int]:
+    """A port at which nobody listens, and that nobody else gets meanwhile."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield held.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def ward(kafka: Broker, tmp_path_factory: pytest.TempPathFactory, closed_port: int) -> Iterator[Plant]:
+    """A plant with quick breakers; `Turning` may turn from a mail server that is away to the one that works."""
+    mail = {"adapter": "smtp", "bus_provider": "Mails", "bus_channel": "EMAIL", "host": "127.0.0.1", "tls": "off"}
+    away = mail | {"port": closed_port, "from_address": "service@example.com", "breaker": BREAKER}
+    channel = {"action": "EMAIL", "bus_channel": "EMAIL", "bus_provider": "Mails"}
+    changes = {
+        "channels": {
+            "Turning": channel | {"provider": "Away", "failover": ["Mail"], "retry": {"max_attempts": 0}},
+            "Proper": channel
+            | {
+                "provider": "Mail",
+                "extended_properties": {"required": ["customer"], "properties": {"customer": {"pattern": "^[0-9]+$"}}},
+            },
+        },
+        "providers": {
+            "Away": away,
+            "Mail": {"breaker": BREAKER, "concurrency": SLOTS},
+            "TextOTP": {"breaker": BREAKER},
+        },
+    }
+    with plant(kafka.bootstrap, tmp_path_factory.mktemp("ward"), changes=changes) as made:
+        yield made
+
+
+def test_a_failing_provider_is_left_alone_and_no_attempt_is_spent_until_it_is_back(ward: Plant) -> None:
+    ward.sandbox.script({"default": "drop-before-dot"})
+    ward.ask(message(f"ill-{number}", to="someone@example.com") for number in range(60))
+    eventually(
+        lambda: ward.metric("dispatch", "comm_breaker_open", provider="Mail") == 1,
+        within_s=15,
+        what="an open breaker",
+    )
+    opened = ward.processes["dispatch/0"]
+    ward.ask(message(f"late-{number}", to="someone@example.com") for number in range(20))
+    ward.sandbox.script({})
+    ward.drained(within_s=30)
+
+    ledgers = ward.check()
+    ends = Counter(each.status for each in ledgers.delivery if each.message_id.startswith(("ill-", "late-")))
+    charged = [each for each in ledgers.retry if each.message_id.startswith(("ill-", "late-")) and each.charged]
+    assert ends == {Status.SENT: 80}
+    assert len(charged) <= 2 * SLOTS  # what was under way when it opened, and not a probe more
+    assert all(each.charged == 1 for each in charged)
+    assert [line["reason"] for line in ward.lines("dispatch") if line["event"] == "breaker.opened"] == [
+        "connection_broken"
+    ]
+    assert not opened.ended()
+
+
+def test_a_channel_that_may_turns_to_its_next_provider_and_each_is_called_once(ward: Plant) -> None:
+    ward.ask(message(f"turns-{number}", "Turning", to="someone@example.com") for number in range(50))
+    ward.drained(within_s=30)
+
+    ledgers = ward.check()
+    ends = [each for each in ledgers.delivery if each.message_id.startswith("turns-")]
+    failed = [each for each in ledgers.retry if each.message_id.startswith("turns-")]
+    assert {(each.status, each.provider) for each in ends} == {(Status.SENT, "Mail")}
+    assert {(each.provider, each.reason) for each in failed} == {("Away", Reason.PROVIDER_UNAVAILABLE)}
+    assert max(Counter(each.message_id for each in failed).values()) == 1
+    assert ward.metric("dispatch", "comm_failovers_total", provider="Away", to="Mail") == 50
+
+
+def test_properties_that_do_not_fit_their_channel_reject_the_message_and_nothing_else(ward: Plant) -> None:
+    ward.ask(
+        [
+            message("proper-1", "Proper", to="someone@example.com", properties={"customer": "canary-customer"}),
+            message("proper-2", "Proper", to="someone@example.com", properties={"customer": "123456"}),
+        ]
+    )
+    ward.drained(within_s=20)
+
+    ends = {each.message_id: each for each in ward.check().delivery if each.message_id.startswith("proper-")}
+    assert (ends["proper-1"].status, ends["proper-1"].reason) == (Status.REJECTED, Reason.INVALID_PROPERTIES)
+    assert ends["proper-1"].field_name == "properties.customer"
+    assert ends["proper-2"].status is Status.SENT
+    assert "canary-customer" not in ward.output()
