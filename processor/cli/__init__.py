@@ -1,8 +1,10 @@
 """The command line: `commproc`, also `python -m processor.cli`."""
 
-from processor.cli.app import app
+import sys
+
+from processor.cli.app import app_for
 
 
 def main() -> None:
     """Run the command that the arguments name."""
-    app()
+    app_for(sys.argv[1:])()

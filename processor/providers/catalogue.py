@@ -5,9 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
-from processor.providers.http.adapter import HttpAdapter
 from processor.providers.http.config import HttpConfig
-from processor.providers.smtp.adapter import SmtpAdapter
 from processor.providers.smtp.config import SmtpConfig
 
 if TYPE_CHECKING:
@@ -37,8 +35,13 @@ def open_adapter(kind: str, config: AdapterConfig, *, now_ms: Callable[[], int] 
     """
     if ADAPTERS.get(kind) is not type(config):
         raise ValueError(f"adapter: write one of {', '.join(ADAPTERS)}, with its own settings")
+    # Imported where they are used: their client libraries take most commands longer than their own work.
     match config:
         case SmtpConfig():
+            from processor.providers.smtp.adapter import SmtpAdapter  # noqa: PLC0415
+
             return SmtpAdapter(config, now_ms=now_ms)
         case HttpConfig():
+            from processor.providers.http.adapter import HttpAdapter  # noqa: PLC0415
+
             return HttpAdapter(config, now_ms=now_ms)

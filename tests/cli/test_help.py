@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 import typer.main
 
-from processor.cli.app import app
+from processor.cli.app import app_for
 from processor.settings import DEFAULT
 from tests.cli.command import commproc
 
@@ -30,7 +30,7 @@ def commands(group: click.Group, *above: str) -> dict[str, click.Command]:
     return found
 
 
-COMMANDS = commands(typer.main.get_command(app))  # type: ignore[arg-type]
+COMMANDS = commands(typer.main.get_command(app_for([])))  # type: ignore[arg-type]
 
 
 def examples() -> list[tuple[str, list[str]]]:
