@@ -8,6 +8,7 @@ import signal
 import sys
 import urllib.error
 import urllib.request
+from concurrent.futures import wait
 from contextlib import contextmanager
 from functools import partial
 from itertools import count
@@ -319,6 +320,8 @@ class Plant:
         for child in self.processes.values():
             child.kill()
         self._reader.close()
+        # The broker serves all tests, and each of its partitions costs every one of them a little.
+        wait(self.cluster.admin.delete_topics([spec.name for spec in self.specs]).values(), timeout=10)
         self.sandbox.close()
 
 
