@@ -112,5 +112,6 @@ def _subjects(names: Names) -> dict[str, str]:
         "DeliveryEvent": names.delivery,
         "RetryEvent": names.retry,
         "EngagementEvent": names.engagement,
+        "Receipt": names.receipts,
         "DeadLetter": names.dead_letter,
     }

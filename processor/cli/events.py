@@ -3,17 +3,28 @@
 from typing import Any, Final, assert_never
 
 from processor.cli.output import instant, plain
-from processor.core.events import DeadLetter, DeliveryEvent, RetryEvent
+from processor.core.events import DeadLetter, DeliveryEvent, Receipt, RetryEvent
 
-Event = DeliveryEvent | RetryEvent | DeadLetter
+Event = DeliveryEvent | RetryEvent | DeadLetter | Receipt
 
 NAMES: Final = {  # our attribute: the schema's name
     "occurred_at_ms": "occurred_at",
     "next_attempt_at_ms": "next_attempt_at",
     "origin_timestamp_ms": "origin_timestamp",
+    "received_at_ms": "received_at",
     "value_size_bytes": "value_size",
 }
-KINDS: Final[dict[type[Event], str]] = {DeliveryEvent: "delivery", RetryEvent: "retry", DeadLetter: "dead-letter"}
+KINDS: Final[dict[type[Event], str]] = {
+    DeliveryEvent: "delivery",
+    RetryEvent: "retry",
+    DeadLetter: "dead-letter",
+    Receipt: "receipt",
+}
+
+
+def when_ms(event: Event) -> int:
+    """Return when it happened, or when we heard of it."""
+    return event.received_at_ms if isinstance(event, Receipt) else event.occurred_at_ms
 
 
 def as_json(event: Event) -> dict[str, Any]:
@@ -30,6 +41,10 @@ def as_json(event: Event) -> dict[str, Any]:
 
 def as_row(event: Event) -> tuple[str, str, str, str, str, str, str]:
     """Return time, message id, what happened, attempt, provider, reason and code, note."""
+    if isinstance(event, Receipt):
+        code = f"{event.state} ({plain(event.provider_code)})" if event.provider_code else plain(event.state)
+        note = f"its id {plain(event.provider_message_id)}"
+        return instant(event.received_at_ms), plain(event.message_id), "receipt", "-", plain(event.provider), code, note
     time, message_id = instant(event.occurred_at_ms), plain(event.message_id)
     match event:
         case DeliveryEvent():

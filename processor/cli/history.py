@@ -4,19 +4,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from processor.cli.events import Event
+from processor.cli.events import Event, when_ms
 from processor.cli.murmur2 import partition_of
 from processor.cli.scan import BEGINNING, Scan
 from processor.cli.tail import decoded
 from processor.codec.events import EventCodec
-from processor.core.events import DeadLetter, DeliveryEvent, RetryEvent
+from processor.core.events import DeadLetter, DeliveryEvent, Receipt, RetryEvent
 from processor.core.words import Reason, Status
 from processor.kafka.admin import Topics
 from processor.kafka.committed import Place
 from processor.kafka.connection import Connection
 from processor.kafka.topics import Names
 
-ORDER: Final = (RetryEvent, DeliveryEvent, DeadLetter)
+ORDER: Final = (RetryEvent, DeliveryEvent, DeadLetter, Receipt)
 """Of events of one instant: the attempt, the result, the copy."""
 
 
@@ -71,4 +71,4 @@ def _read(
 
 
 def _sorted(events: tuple[Event, ...]) -> tuple[Event, ...]:
-    return tuple(sorted(events, key=lambda event: (event.occurred_at_ms, ORDER.index(type(event)))))
+    return tuple(sorted(events, key=lambda event: (when_ms(event), ORDER.index(type(event)))))

@@ -36,6 +36,7 @@ class Chosen(StrEnum):
     DELIVERY = "delivery"
     RETRY = "retry"
     DEAD_LETTER = "dead-letter"
+    RECEIPTS = "receipts"
     ALL = "all"
 
 
@@ -79,7 +80,8 @@ def topics_of(names: Names, chosen: Chosen) -> list[str]:
         Chosen.DELIVERY: [names.delivery],
         Chosen.RETRY: [names.retry],
         Chosen.DEAD_LETTER: [names.dead_letter],
-        Chosen.ALL: [names.delivery, names.retry, names.dead_letter],
+        Chosen.RECEIPTS: [names.receipts],
+        Chosen.ALL: [names.delivery, names.retry, names.dead_letter, names.receipts],
     }
     return found[chosen]
 

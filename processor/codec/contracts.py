@@ -18,6 +18,7 @@ TOPICS: Final[Mapping[str, str]] = {  # where each contract is written: the regi
     "RetryEvent": "comm.events.retry",
     "EngagementEvent": "comm.events.engagement",
     "DeadLetter": "comm.dead-letter",
+    "Receipt": "comm.receipts",
 }
 
 

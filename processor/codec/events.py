@@ -11,14 +11,14 @@ from processor.codec.read import Read
 from processor.codec.resolve import Resolver
 from processor.codec.schema import Record
 from processor.codec.writers import Readers
-from processor.core.events import DeadLetter, DeliveryEvent, RetryEvent
+from processor.core.events import DeadLetter, DeliveryEvent, Receipt, RetryEvent
 from processor.core.message import Origin
 from processor.core.words import Lane, Reason, Status
 
 if TYPE_CHECKING:
     from processor.codec.registry import Registry
 
-Event = DeliveryEvent | RetryEvent | DeadLetter  # their fields are in the order of their schemas
+Event = DeliveryEvent | RetryEvent | DeadLetter | Receipt  # their fields are in the order of their schemas
 
 ORIGIN: Final = DeadLetter._fields.index("origin")  # three fields of the schema
 
@@ -30,6 +30,7 @@ class EventCodec:
         self._readers = Readers(_compiled, registry)
         self._delivery = writer(latest("DeliveryEvent"), prefixes["DeliveryEvent"])
         self._retry = writer(latest("RetryEvent"), prefixes["RetryEvent"])
+        self._receipt = writer(latest("Receipt"), prefixes["Receipt"])
         self._dead_letter = writer(latest("DeadLetter"), prefixes["DeadLetter"])
 
     def encode_delivery(self, event: DeliveryEvent) -> bytes:
@@ -39,6 +40,10 @@ class EventCodec:
     def encode_retry(self, event: RetryEvent) -> bytes:
         """Return the framed record."""
         return self._retry(event)
+
+    def encode_receipt(self, receipt: Receipt) -> bytes:
+        """Return the framed record."""
+        return self._receipt(receipt)
 
     def encode_dead_letter(self, letter: DeadLetter) -> bytes:
         """Return the framed record."""
@@ -86,6 +91,7 @@ def _dead_letter(*values: Any) -> DeadLetter:
 SHAPES: Final[Mapping[str, tuple[str, Callable[..., Event]]]] = {
     "comm.DeliveryEvent": ("DeliveryEvent", _delivery),
     "comm.RetryEvent": ("RetryEvent", _retry),
+    "comm.Receipt": ("Receipt", Receipt),
     "comm.DeadLetter": ("DeadLetter", _dead_letter),
 }
 

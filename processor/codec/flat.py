@@ -1,5 +1,6 @@
 """
-Writing flat records: strings, bytes, numbers, booleans, null or one of these, and lists of ints, in the schema's order.
+Writing flat records: strings, bytes, numbers, booleans, null or one of these, lists of ints or strings; in the order of
+the schema.
 
 Events are flat and as many as messages. fastavro takes 5.7 µs for a delivery event, half a microsecond of them for
 its dictionary; these writers take 2.8 µs (bench/codec.py). Sources: Avro 1.12 "Binary Encoding".
@@ -95,6 +96,13 @@ def integers(values: Sequence[int]) -> bytes:
     return b"".join([long(len(values)), *map(integer, values), NULL])
 
 
+def texts(values: Sequence[str]) -> bytes:
+    """Return an array of strings, likewise."""
+    if not values:
+        return NULL
+    return b"".join([long(len(values)), *map(text, values), NULL])
+
+
 PUTS: Final[Mapping[str, Put]] = {
     "boolean": boolean,
     "int": integer,
@@ -114,5 +122,7 @@ def _put(kind: Type) -> Put:
             return nullable(_put(present))
         case Array(Primitive("int")):
             return integers
+        case Array(Primitive("string")):
+            return texts
         case _:
             raise ValueError("not a flat record")

@@ -51,6 +51,20 @@ class RetryEvent(NamedTuple):
     recipients_refused: tuple[int, ...] = ()  # as in DeliveryEvent
 
 
+class Receipt(NamedTuple):
+    """What a provider reports of a message later; on comm.receipts, keyed by provider and the provider's id."""
+
+    event_id: str
+    provider: str
+    provider_message_id: str  # as the report writes it
+    id_keys: tuple[str, ...]  # to compare with the ids of delivery events, the likeliest first
+    message_id: str | None  # where the provider echoes it
+    state: str
+    provider_code: str | None
+    done_at: str | None  # digits, by the provider's clock
+    received_at_ms: int
+
+
 class DeadLetter(NamedTuple):
     """A record that nobody could read, or a message REJECTED or FAILED; on comm.dead-letter."""
 

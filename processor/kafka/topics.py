@@ -79,6 +79,11 @@ class Names:
         return f"{self.prefix}.events.engagement"
 
     @property
+    def receipts(self) -> str:
+        """What providers report later."""
+        return f"{self.prefix}.receipts"
+
+    @property
     def dead_letter(self) -> str:
         """What nobody could read, and what was rejected or failed."""
         return f"{self.prefix}.dead-letter"
@@ -172,5 +177,6 @@ def _events(plan: Plan, names: Names, sizes: Sizes) -> tuple[TopicSpec, ...]:
         TopicSpec(names.delivery, sizes.events, small),
         TopicSpec(names.retry, sizes.events, small),
         TopicSpec(names.engagement, sizes.events, small),
+        TopicSpec(names.receipts, sizes.events, small),
         TopicSpec(names.dead_letter, sizes.dead_letter, whole),
     )

@@ -2,7 +2,7 @@
 
 from hypothesis import strategies as st
 
-from processor.core.events import DeadLetter, DeliveryEvent, RetryEvent
+from processor.core.events import DeadLetter, DeliveryEvent, Receipt, RetryEvent
 from processor.core.message import Attachment, Facts, Head, Message, Origin
 from processor.core.words import Lane, Purpose, Reason, Status
 
@@ -97,6 +97,18 @@ retries = st.builds(
     provider_code=maybe_text,
     in_doubt=st.booleans(),
     recipients_refused=indexes,
+)
+receipts = st.builds(
+    Receipt,
+    event_id=texts,
+    provider=texts,
+    provider_message_id=texts,
+    id_keys=some_texts,
+    message_id=maybe_text,
+    state=texts,
+    provider_code=maybe_text,
+    done_at=maybe_text,
+    received_at_ms=instants,
 )
 dead_letters = st.builds(
     DeadLetter,

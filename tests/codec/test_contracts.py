@@ -26,6 +26,7 @@ PUBLISHED = {  # SHA-256 of each published version: a change needs a new version
     "DeliveryEvent/v2.avsc": "0e4dbf7e480bb160449d0b5b38259c54ef7a3b0408f6b48b4af3bb7ebc01fabb",
     "EngagementEvent/v1.avsc": "7d983c125547fe61a21786c3a92ca3d963b032d61cc3a991898ee69908332d14",
     "OutboundMessage/v1.avsc": "23315a773e140837c6c5fb836005d151cac117da84ce619e90f27bae32ec82c5",
+    "Receipt/v1.avsc": "19f7c12d3bd6a44bb3e60e0da957a3dee71bd787d16dc05a1e82f0af7647139c",
     "RetryEvent/v1.avsc": "f1c2473807ea172cb8b8523abc1a7bdf6591bea5ac5c8dee439e25a3977ff287",
     "RetryEvent/v2.avsc": "44aba410af7079331e6fe663126cf345cc0b5f921ef300753e97779a0d845b2a",
 }

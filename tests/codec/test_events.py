@@ -13,7 +13,7 @@ from processor.codec.contracts import latest
 from processor.codec.errors import Fault, Unreadable
 from processor.codec.events import Event
 from processor.codec.write import writer
-from processor.core.events import DeadLetter, DeliveryEvent, RetryEvent
+from processor.core.events import DeadLetter, DeliveryEvent, Receipt, RetryEvent
 from processor.core.message import Message
 from processor.core.words import Lane, Reason
 from tests.codec import strategies
@@ -30,9 +30,14 @@ def encoded(event: Event) -> bytes:
             return CODECS.events.encode_retry(event)
         case DeadLetter():
             return CODECS.events.encode_dead_letter(event)
+        case Receipt():
+            return CODECS.events.encode_receipt(event)
 
 
-@given(strategies.deliveries | strategies.retries | strategies.dead_letters)
+EVENTS = strategies.deliveries | strategies.retries | strategies.dead_letters | strategies.receipts
+
+
+@given(EVENTS)
 def test_events_come_back_as_they_went(event: Event) -> None:
     assert CODECS.events.decode_event(encoded(event)) == event
 
@@ -45,8 +50,8 @@ def as_another_library_says(event: Event) -> dict[str, Any]:
     assert source.read() == b""
     assert isinstance(record, dict)
     named = {OURS.get(str(name), str(name)): value for name, value in record.items()}
-    if "recipients_refused" in named:
-        named["recipients_refused"] = tuple(named["recipients_refused"])
+    for name in named.keys() & {"recipients_refused", "id_keys"}:
+        named[name] = tuple(named[name])
     if isinstance(event, DeadLetter):
         named["origin"] = tuple(named.pop(f"origin_{part}") for part in event.origin._fields)
     return named
@@ -54,11 +59,12 @@ def as_another_library_says(event: Event) -> dict[str, Any]:
 
 OURS = {"occurred_at": "occurred_at_ms", "next_attempt_at": "next_attempt_at_ms"} | {
     "origin_timestamp": "origin_timestamp_ms",
+    "received_at": "received_at_ms",
     "value_size": "value_size_bytes",
 }
 
 
-@given(strategies.deliveries | strategies.retries | strategies.dead_letters)
+@given(EVENTS)
 def test_another_library_reads_every_field_of_our_events(event: Event) -> None:
     assert as_another_library_says(event) == event._asdict()
 

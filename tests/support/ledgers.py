@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from processor.core.events import DeadLetter, DeliveryEvent, RetryEvent
+from processor.core.events import DeadLetter, DeliveryEvent, Receipt, RetryEvent
 from processor.core.words import Reason, Status
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ class Ledgers:
     delivery: list[DeliveryEvent] = field(default_factory=list)
     retry: list[RetryEvent] = field(default_factory=list)
     dead: list[DeadLetter] = field(default_factory=list)
+    receipts: list[Receipt] = field(default_factory=list)
 
     def add(self, events: Iterable[Event]) -> None:
         """Sort *events* into their ledgers."""
@@ -49,6 +50,8 @@ class Ledgers:
                     self.retry.append(event)
                 case DeadLetter():
                     self.dead.append(event)
+                case Receipt():
+                    self.receipts.append(event)
 
     @property
     def in_doubt(self) -> set[tuple[str, int]]:

@@ -10,8 +10,8 @@ from typing import Any, Final, Self, assert_never
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from processor.cli.demo.feed import now_ms
-from processor.codec.events import EventCodec
-from processor.core.events import DeadLetter, DeliveryEvent, RetryEvent
+from processor.codec.events import Event, EventCodec
+from processor.core.events import DeadLetter, DeliveryEvent, Receipt, RetryEvent
 from processor.core.tiers import TIERS_S
 from processor.core.words import DelayClass
 from processor.kafka.admin import Topics
@@ -115,7 +115,7 @@ class Watch:
         else:
             self.delayed[message.key().decode()] = seconds, message.timestamp()[1] + seconds * 1_000
 
-    def _keep(self, event: DeliveryEvent | RetryEvent | DeadLetter) -> None:
+    def _keep(self, event: Event) -> None:
         match event:
             case DeliveryEvent():
                 self.results.append(event)
@@ -123,6 +123,8 @@ class Watch:
                 self.retries.append(event)
             case DeadLetter():
                 self.letters.append(event)
+            case Receipt():
+                pass  # what a centre reports later is no result of ours
             case _:
                 assert_never(event)
 
