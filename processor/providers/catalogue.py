@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 from processor.providers.http.adapter import HttpAdapter
 from processor.providers.http.config import HttpConfig
+from processor.providers.smpp.adapter import SmppAdapter
+from processor.providers.smpp.config import SmppConfig
 from processor.providers.smtp.adapter import SmtpAdapter
 from processor.providers.smtp.config import SmtpConfig
 
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 
     from processor.providers.adapter import Adapter
 
-AdapterConfig = SmtpConfig | HttpConfig
+AdapterConfig = SmtpConfig | HttpConfig | SmppConfig
 
 
 def _unix_ms() -> int:
@@ -25,6 +27,7 @@ def _unix_ms() -> int:
 ADAPTERS: Final[Mapping[str, type[AdapterConfig]]] = {
     "smtp": SmtpConfig,
     "http": HttpConfig,
+    "smpp": SmppConfig,
 }
 """The configuration that each kind of adapter takes."""
 
@@ -42,3 +45,5 @@ def open_adapter(kind: str, config: AdapterConfig, *, now_ms: Callable[[], int] 
             return SmtpAdapter(config, now_ms=now_ms)
         case HttpConfig():
             return HttpAdapter(config, now_ms=now_ms)
+        case SmppConfig():
+            return SmppAdapter(config)
