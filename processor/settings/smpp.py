@@ -75,9 +75,7 @@ class SmppSettings(ProviderSettings):
     payload: Literal["udh", "message_payload"] = Field(
         "udh", description="Long texts: cut by us, with headers that join them, or whole, cut by the centre."
     )
-    reference_tlv: Tag | None = Field(
-        None, description="Tag of a vendor's parameter that gets ATTEMPT:MESSAGE_ID."
-    )
+    reference_tlv: Tag | None = Field(None, description="Tag of a vendor's parameter that gets ATTEMPT:MESSAGE_ID.")
     codes: Mapping[Status, Answer] = Field(
         default_factory=dict, description="What a command_status means, over the usual table."
     )

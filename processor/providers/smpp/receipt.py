@@ -61,7 +61,7 @@ WORD_CHARS: Final = 6
 # Appendix B: "id:… sub:… dlvrd:… submit date:… done date:… stat:… err:… Text: …". Centres differ in case, order and in
 # what they leave out. What follows "text:" was written by the sender and is never read.
 TEXT: Final = re.compile(r"\btext:", re.IGNORECASE)
-ID: Final = re.compile(r"(?:^|\s)id:\s*([!-~]{1,64})(?=\s|$)", re.IGNORECASE)
+ID: Final = re.compile(r"(?:^|\s)id:\s*([!-9;-~]{1,64})(?=\s|$)", re.IGNORECASE)
 STAT: Final = re.compile(r"\bstat:\s*([A-Z]{4,20})\b", re.IGNORECASE)
 ERR: Final = re.compile(r"\berr:\s*([0-9A-Z]{1,8})\b", re.IGNORECASE)
 DONE: Final = re.compile(r"\bdone[ _]date:\s*([0-9]{10,14})\b", re.IGNORECASE)
