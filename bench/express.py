@@ -25,6 +25,9 @@ class Noting:
         self.called: dict[str, int] = {}
         self.arrived = threading.Event()
 
+    def open(self) -> None:
+        """Do nothing."""
+
     async def send(self, batch: Sequence[Submission]) -> Sequence[Outcome]:
         """Note and accept."""
         now_ns = time.time_ns()

@@ -90,6 +90,9 @@ class Instant:
     def __init__(self, answer_s: float) -> None:
         self._answer_s = answer_s
 
+    def open(self) -> None:
+        """Do nothing."""
+
     async def send(self, batch: Sequence[Submission]) -> Sequence[Outcome]:
         """Accept everything."""
         if self._answer_s:

@@ -17,6 +17,7 @@ from processor.cli.common import FAILED, WRONG_INPUT, codecs_of, unreachable
 from processor.codec.errors import RefusedSchema, RegistryUnavailable
 from processor.core.tiers import TIERS_S
 from processor.kafka.admin import Topics
+from processor.kafka.reliable import Reliable
 from processor.kafka.topics import TopicSpec
 from processor.kafka.transactions import Fenced
 from processor.logs import logger
@@ -26,6 +27,7 @@ from processor.settings import Settings
 from processor.stages.assembly import Loop, Parts, delay_loops, dispatch_loops, intake_loops, run_loops
 from processor.stages.dispatch.caller import EventLoop
 from processor.stages.readiness import Readiness
+from processor.stages.receipts import Receipts
 
 log = logger()
 T = TypeVar("T")
@@ -114,8 +116,13 @@ class Process:
         parts = self._parts()
         events = EventLoop()
         adapters: Mapping[str, Adapter] = {}
+        reliable: Reliable | None = None
         try:
-            adapters = self._adapters(events) if "dispatch" in self._stages else {}
+            if "dispatch" in self._stages:
+                reliable = Reliable(self._connection)
+                codec = parts.open_codecs().events
+                receipts = Receipts(reliable, parts.names.receipts, codec.encode_receipt, parts.clock)
+                adapters = self._adapters(events, receipts)
             loops = self._loops(parts, adapters, events)
             with Readiness(self._connection, parts.names.outbound, loops, self._health, self._stopping):
                 run_loops(loops, self._stopping)
@@ -123,6 +130,8 @@ class Process:
             for adapter in adapters.values():
                 events.run(adapter.close())
             events.close()
+            if reliable is not None:
+                reliable.close()
 
     def _parts(self) -> Parts:
         counts = Topics(self._connection).partitions(spec.name for spec in self._specs)
@@ -140,9 +149,12 @@ class Process:
             errors_per_minute_max=limits.internal_errors_per_minute,
         )
 
-    def _adapters(self, events: EventLoop) -> Mapping[str, Adapter]:
+    def _adapters(self, events: EventLoop, receipts: Receipts) -> Mapping[str, Adapter]:
         async def opened() -> Mapping[str, Adapter]:  # their clients belong to the event loop that opens them
-            return open_adapters(self._settings)
+            found = open_adapters(self._settings, receipts)
+            for adapter in found.values():
+                adapter.open()
+            return found
 
         try:
             adapters: Mapping[str, Adapter] = events.run(opened())

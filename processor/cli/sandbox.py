@@ -16,7 +16,7 @@ EXAMPLES: Final = """Examples:
 
   commproc sandbox
 
-  commproc sandbox --smtp-port 0 --http-port 0 --ledger /tmp/ledger.jsonl
+  commproc sandbox --smtp-port 0 --http-port 0 --smsc-port 0
 
 A recipient says what happens to its message: bounce-550@example.com, defer-451-2x@example.com (twice, then accepted),
 throttle-421-1x@example.com, drop-after-dot@example.com, slow-3s@example.com; telephone numbers by their last digits:
@@ -33,14 +33,15 @@ KAFKA_EXAMPLES: Final = """Examples:
 def sandbox(
     smtp_port: Annotated[int, typer.Option(help="Port of the mail server; 0: a free one.")] = 2525,
     http_port: Annotated[int, typer.Option(help="Port of the HTTP service; 0: a free one.")] = 8025,
+    smsc_port: Annotated[int, typer.Option(help="Port of the short message centre; 0: a free one.")] = 2775,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     ledger: Annotated[
         Path, typer.Option(metavar="PATH", help="File that gets a line for each message; it holds recipients.")
     ] = Path("sandbox-ledger.jsonl"),
 ) -> None:
-    """Run a mail server and an HTTP service in the providers' place, with scripted faults and a ledger."""
+    """Run mail server, HTTP service and short message centre in the providers' place, with faults and a ledger."""
     try:
-        asyncio.run(_until_asked(SandboxConfig(ledger, host, smtp_port, http_port)))
+        asyncio.run(_until_asked(SandboxConfig(ledger, host, smtp_port, http_port, smsc_port)))
     except OSError as error:
         fail(f"The sandbox cannot listen or write ({type(error).__name__}); give other ports or another --ledger.")
 
@@ -61,4 +62,5 @@ async def _until_asked(config: SandboxConfig) -> None:
 def _told(running: Sandbox) -> None:
     print(f"smtp {running.host}:{running.smtp_port}", flush=True)
     print(f"http {running.http_url}", flush=True)
+    print(f"smpp {running.host}:{running.smsc_port}", flush=True)
     print(f"ledger {running.ledger_path}", flush=True)

@@ -35,6 +35,16 @@ WAIT_VERDICT: Final = "wait"
 NO_REASON: Final = "none"  # of a message that may go now
 VERDICT_KINDS: Final = (DISPATCH_VERDICT, WAIT_VERDICT, *(status.lower() for status in Status))
 WAITING: Final = (Reason.NOT_STARTED, Reason.OUTSIDE_WINDOW, Reason.BACKING_OFF)
+RECEIPT_STATES: Final = (
+    "accepted",
+    "deleted",
+    "delivered",
+    "enroute",
+    "expired",
+    "rejected",
+    "undeliverable",
+    "unknown",
+)
 UNTIL_CALL_S: Final = (0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0)
 CALL_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 TICK_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0)
@@ -131,6 +141,12 @@ DELIVERY_EVENTS: Final = _families.counter(
 )
 DEAD_LETTERS: Final = _families.counter(
     "comm_dead_letters_total", "Records put on the dead-letter topic, by why.", reason=Reason
+)
+RECEIPTS: Final = _families.counter(
+    "comm_receipts_total",
+    "Delivery receipts that providers sent and that are on their topic.",
+    provider=None,
+    state=RECEIPT_STATES,
 )
 IN_DOUBT: Final = _families.counter(
     "comm_in_doubt_total",

@@ -33,6 +33,10 @@ class Broken:
 class Adapter(Protocol):
     """One configured provider."""
 
+    def open(self) -> None:
+        """Begin what takes time before the first call, and listen to receipts of earlier ones; needs an event loop."""
+        ...
+
     async def send(self, batch: Sequence[Submission]) -> Sequence[Outcome]:
         """
         Make one provider call and return an outcome for each submission, in order.

@@ -6,14 +6,18 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from processor.providers.http.config import HttpConfig
+from processor.providers.smpp.config import SmppConfig
 from processor.providers.smtp.config import SmtpConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from processor.providers.adapter import Adapter
+    from processor.providers.smpp.receipt import Receipt
 
-AdapterConfig = SmtpConfig | HttpConfig
+    Receipts = Callable[[Receipt], Awaitable[None]]
+
+AdapterConfig = SmtpConfig | HttpConfig | SmppConfig
 
 
 def _unix_ms() -> int:
@@ -23,15 +27,23 @@ def _unix_ms() -> int:
 ADAPTERS: Final[Mapping[str, type[AdapterConfig]]] = {
     "smtp": SmtpConfig,
     "http": HttpConfig,
+    "smpp": SmppConfig,
 }
 """The configuration that each kind of adapter takes."""
 
 
-def open_adapter(kind: str, config: AdapterConfig, *, now_ms: Callable[[], int] = _unix_ms) -> Adapter:
+def open_adapter(
+    kind: str,
+    config: AdapterConfig,
+    *,
+    now_ms: Callable[[], int] = _unix_ms,
+    receipts: Receipts | None = None,
+) -> Adapter:
     """
-    Return the adapter of *kind*; nothing is connected before its first call.
+    Return the adapter of *kind*; nothing is connected before it is opened or called.
 
-    Raises ValueError, which names the setting and what to write, for a configuration that cannot work.
+    *receipts* is given what the provider tells later, if it tells over the same connection, and acknowledged when it
+    returns. Raises ValueError, which names the setting and what to write, for a configuration that cannot work.
     """
     if ADAPTERS.get(kind) is not type(config):
         raise ValueError(f"adapter: write one of {', '.join(ADAPTERS)}, with its own settings")
@@ -45,3 +57,7 @@ def open_adapter(kind: str, config: AdapterConfig, *, now_ms: Callable[[], int] 
             from processor.providers.http.adapter import HttpAdapter  # noqa: PLC0415
 
             return HttpAdapter(config, now_ms=now_ms)
+        case SmppConfig():
+            from processor.providers.smpp.adapter import SmppAdapter, unread  # noqa: PLC0415
+
+            return SmppAdapter(config, receipts=receipts or unread)

@@ -67,7 +67,7 @@ RECIPIENT_KINDS: Final[Mapping[str, Callable[[str], bool]]] = {
 
 def refused(message: Message, *, recipient_kind: str) -> Rejected | None:
     """Return why *message* can never be sent, with the field's name and not its content; None if it can."""
-    return _refused_recipients(message, RECIPIENT_KINDS[recipient_kind]) or _refused_content(message)
+    return _refused_recipients(message, RECIPIENT_KINDS[recipient_kind]) or refused_content(message)
 
 
 def visible(text: str) -> str:
@@ -87,7 +87,8 @@ def _refused_recipients(message: Message, is_recipient: Callable[[str], bool]) -
     return None
 
 
-def _refused_content(message: Message) -> Rejected | None:
+def refused_content(message: Message) -> Rejected | None:
+    """Return why *message*, whoever it is for, can never be sent; None if it can."""
     for name, lines in _lines(message):
         if not all(_is_clean_line(line) for line in lines):
             return rejected(Reason.INVALID_CONTENT, name)

@@ -23,6 +23,8 @@ last digits:
 | `0998`, `0999`  | `drop-before-dot`, `drop-after-dot`                 |
 | `0502`          | `answer-502`                                        |
 | `0700N`         | `slow-Ns`                                           |
+
+What the short message centre answers is told in smsc.py.
 """
 
 from __future__ import annotations

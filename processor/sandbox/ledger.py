@@ -24,14 +24,15 @@ class Entry:
 
     at_ms: int  # Unix, when it had arrived whole
     first_byte_ms: int  # Unix, when its envelope or request began
-    protocol: str  # smtp | http-email | http-sms
+    protocol: str  # smtp | http-email | http-sms | smpp
     message_id: str | None  # None: refused before the message was sent
     attempt: int | None
     recipients: tuple[str, ...]
     accepted: bool
     code: str  # as answered
-    sha256: str  # of the bytes on the wire
-    size_bytes: int
+    sha256: str  # of the bytes on the wire; over smpp, of the text that its parts make, in UTF-8
+    size_bytes: int  # of the same
+    segments: int | None = None  # over smpp, of a message that arrived whole
     n: int = 0  # from 1, in order of arrival
 
 

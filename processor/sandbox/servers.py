@@ -1,4 +1,4 @@
-"""`commproc sandbox`: a mail server and an HTTP service with a ledger of what arrived and scripted faults."""
+"""`commproc sandbox`: mail server, HTTP service, short message centre; a ledger of what arrived, scripted faults."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from processor.sandbox.behaviour import Behaviour
 from processor.sandbox.http_server import HttpServer
 from processor.sandbox.ledger import Ledger
+from processor.sandbox.smsc import Smsc
 from processor.sandbox.smtp_server import SmtpServer
 
 if TYPE_CHECKING:
@@ -25,10 +26,13 @@ class SandboxConfig:
     host: str = "127.0.0.1"
     smtp_port: int = 0  # 0: a free one
     http_port: int = 0
+    smsc_port: int = 0
     behaviour: Mapping[str, Any] = field(default_factory=dict)  # see behaviour.py
     username: str | None = None  # None: any login, and none at all, will do
     password: str | None = field(default=None, repr=False)
     tls_certificate: Path | None = None  # PEM with key; offers STARTTLS
+    smsc_tls: bool = False  # the short message centre speaks TLS alone, with that certificate
+    smsc_receipts: bool = True  # it sends a receipt for each message that asks for one
 
 
 class Sandbox:
@@ -38,12 +42,21 @@ class Sandbox:
         self.host = config.host
         self.smtp_port = config.smtp_port
         self.http_port = config.http_port
+        self.smsc_port = config.smsc_port
         self.ledger_path = config.ledger_path
         self.behaviour = Behaviour(config.behaviour)
         self._ledger = Ledger(config.ledger_path)
         login = None if config.username is None else (config.username, config.password or "")
-        self._smtp = SmtpServer(self._ledger, self.behaviour, login=login, tls=_tls(config.tls_certificate))
+        tls = _tls(config.tls_certificate)
+        self._smtp = SmtpServer(self._ledger, self.behaviour, login=login, tls=tls)
         self._http = HttpServer(self._ledger, self.behaviour, login=login)
+        self.smsc = Smsc(
+            self._ledger,
+            self.behaviour,
+            login=login,
+            tls=tls if config.smsc_tls else None,
+            sends_receipts=config.smsc_receipts,
+        )
 
     @property
     def http_url(self) -> str:
@@ -51,14 +64,16 @@ class Sandbox:
         return f"http://{self.host}:{self.http_port}"
 
     async def start(self) -> None:
-        """Listen on both ports. Raises OSError where one is taken."""
+        """Listen on all ports. Raises OSError where one is taken."""
         self.smtp_port = await self._smtp.start(self.host, self.smtp_port)
         self.http_port = await self._http.start(self.host, self.http_port)
+        self.smsc_port = await self.smsc.start(self.host, self.smsc_port)
 
     async def close(self) -> None:
         """Hang up, stop listening, finish the ledger."""
         await self._smtp.close()
         await self._http.close()
+        await self.smsc.close()
         await self._ledger.close()
 
 

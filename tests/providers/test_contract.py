@@ -11,6 +11,7 @@ import pytest_asyncio
 
 from processor.core.outcome import Accepted, Deferred, Rejected, Stage, Throttled, Unknown
 from processor.core.words import Reason
+from processor.sandbox.behaviour import parse_rule
 from tests.providers.twins import (
     BODY,
     PASSWORD,
@@ -19,6 +20,7 @@ from tests.providers.twins import (
     listening,
     opened,
     sandbox_at,
+    smpp_config,
     smtp_config,
     submission,
 )
@@ -28,7 +30,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from processor.providers.catalogue import AdapterConfig
     from processor.providers.http.config import HttpConfig
+    from processor.providers.smpp.config import SmppConfig
     from processor.providers.smtp.config import SmtpConfig
 
 HOSTILE_RECIPIENTS = [
@@ -63,22 +67,26 @@ class ProviderContract:
     twin: Twin
     port: int  # of the twin's server
 
-    def config(self, port: int, *, host: str = "127.0.0.1", **settings: Any) -> SmtpConfig | HttpConfig:
+    def config(self, port: int, *, host: str = "127.0.0.1", **settings: Any) -> AdapterConfig:
         """The adapter's configuration against a server on *port*."""
         raise NotImplementedError
 
+    def to(self, name: str) -> str:
+        """The recipient that asks the twin for what *name* says."""
+        return f"{name}@example.org"
+
     async def test_what_the_provider_takes_is_accepted_with_its_code_and_recorded_once(self) -> None:
-        outcome = await self.twin.send(submission("ann@example.org", message_id="m:7", attempt=3))
+        outcome = await self.twin.send(submission(self.to("ann"), message_id="m:7", attempt=3))
 
         assert isinstance(outcome, Accepted)
         assert outcome.code
         (entry,) = self.twin.ledger
-        assert (entry.message_id, entry.attempt, entry.recipients) == ("m:7", 3, ("ann@example.org",))
+        assert (entry.message_id, entry.attempt, entry.recipients) == ("m:7", 3, (self.to("ann"),))
         assert entry.accepted
 
     async def test_each_of_a_batch_has_its_own_outcome_in_order(self) -> None:
         names = ["ann", "bounce-550", "no address", "bob"]
-        batch = [submission(f"{name}@example.org", message_id=f"m-{index}") for index, name in enumerate(names)]
+        batch = [submission(self.to(name), message_id=f"m-{index}") for index, name in enumerate(names)]
 
         outcomes = await self.twin.adapter.send(batch)
 
@@ -86,7 +94,7 @@ class ProviderContract:
         assert [entry.message_id for entry in self.twin.accepted] == ["m-0", "m-3"]
 
     async def test_a_permanent_refusal_is_rejected(self) -> None:
-        outcome = await self.twin.send(submission("bounce-550@example.org"))
+        outcome = await self.twin.send(submission(self.to("bounce-550")))
 
         assert isinstance(outcome, Rejected)
         assert outcome.reason is Reason.PROVIDER_REJECTED
@@ -94,7 +102,7 @@ class ProviderContract:
 
     async def test_a_temporary_refusal_is_deferred_and_a_later_attempt_can_pass(self) -> None:
         first, second, third = [
-            await self.twin.send(submission("defer-451-2x@example.org", attempt=attempt)) for attempt in (1, 2, 3)
+            await self.twin.send(submission(self.to("defer-451-2x"), attempt=attempt)) for attempt in (1, 2, 3)
         ]
 
         assert isinstance(first, Deferred)
@@ -103,7 +111,7 @@ class ProviderContract:
         assert [entry.attempt for entry in self.twin.accepted] == [3]
 
     async def test_a_request_to_slow_down_is_throttled(self) -> None:
-        outcome = await self.twin.send(submission("throttle-421@example.org"))
+        outcome = await self.twin.send(submission(self.to("throttle-421")))
 
         assert isinstance(outcome, Throttled)
         assert not self.twin.accepted
@@ -112,24 +120,24 @@ class ProviderContract:
         with socket.socket() as taken:  # bound but not listening: nobody else gets this port meanwhile
             taken.bind(("127.0.0.1", 0))
             async with opened(self.config(taken.getsockname()[1])) as adapter:
-                (outcome,) = await adapter.send([submission("ann@example.org")])
+                (outcome,) = await adapter.send([submission(self.to("ann"))])
 
         assert outcome == Deferred(Reason.PROVIDER_UNAVAILABLE, stage=Stage.CONNECT)
 
     async def test_a_host_that_does_not_exist_is_certainly_not_sent(self) -> None:
         async with opened(self.config(25, host="nowhere.invalid")) as adapter:
-            (outcome,) = await adapter.send([submission("ann@example.org")])
+            (outcome,) = await adapter.send([submission(self.to("ann"))])
 
         assert outcome == Deferred(Reason.PROVIDER_UNAVAILABLE, stage=Stage.CONNECT)
 
     async def test_a_line_cut_after_hand_over_is_unknown_with_one_entry(self) -> None:
-        outcome = await self.twin.send(submission("drop-after-dot@example.org"))
+        outcome = await self.twin.send(submission(self.to("drop-after-dot")))
 
         assert outcome == Unknown(Reason.ANSWER_MISSING, stage=Stage.HAND_OVER)
         assert len(self.twin.ledger) == 1
 
     async def test_an_answer_beyond_the_time_out_is_unknown_with_one_entry(self) -> None:
-        outcome = await self.twin.send(submission("slow-9s@example.org"))
+        outcome = await self.twin.send(submission(self.to("slow-9s")))
 
         assert outcome == Unknown(Reason.ANSWER_MISSING, stage=Stage.HAND_OVER)
         assert len(self.twin.ledger) == 1
@@ -144,14 +152,14 @@ class ProviderContract:
             "drop-after-dot",
             "slow-9s",
         ):
-            await self.twin.send(submission(f"{name}@example.org", message_id=name))
+            await self.twin.send(submission(self.to(name), message_id=name))
 
-            outcome = await self.twin.send(submission("ann@example.org", message_id=f"after-{name}"))
+            outcome = await self.twin.send(submission(self.to("ann"), message_id=f"after-{name}"))
 
             assert isinstance(outcome, Accepted), name
 
     async def test_many_calls_at_once_are_each_recorded_once(self) -> None:
-        batches = [[submission("ann@example.org", message_id=f"m-{number}")] for number in range(100)]
+        batches = [[submission(self.to("ann"), message_id=f"m-{number}")] for number in range(100)]
 
         async with opened(self.config(self.port, answer_timeout_ms=30_000, connect_timeout_ms=30_000)) as adapter:
             outcomes = await asyncio.gather(*map(adapter.send, batches))
@@ -160,13 +168,13 @@ class ProviderContract:
         assert sorted(entry.message_id or "" for entry in self.twin.ledger) == sorted(f"m-{n}" for n in range(100))
 
     async def test_a_cancelled_call_leaves_nothing_behind_for_the_next(self) -> None:
-        call = asyncio.create_task(self.twin.send(submission("slow-100ms@example.org", message_id="cancelled")))
+        call = asyncio.create_task(self.twin.send(submission(self.to("slow-100ms"), message_id="cancelled")))
         await eventually_async(lambda: self.twin.ledger, within_s=5)
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
             await call
 
-        assert isinstance(await self.twin.send(submission("ann@example.org")), Accepted)
+        assert isinstance(await self.twin.send(submission(self.to("ann"))), Accepted)
 
     @pytest.mark.parametrize("recipient", HOSTILE_RECIPIENTS)
     async def test_what_is_not_one_address_never_reaches_a_socket(self, recipient: str) -> None:
@@ -177,15 +185,15 @@ class ProviderContract:
 
         async with listening(count) as port, opened(self.config(port)) as adapter:
             for field in ("to", "cc", "bcc"):
-                content: dict[str, Any] = {} if field == "to" else {field: ("ok@example.org", recipient)}
-                to = recipient if field == "to" else "ann@example.org"
+                content: dict[str, Any] = {} if field == "to" else {field: (self.to("ok"), recipient)}
+                to = recipient if field == "to" else self.to("ann")
                 (outcome,) = await adapter.send([submission(to, **content)])
                 assert outcome == Rejected(Reason.INVALID_RECIPIENT, stage=Stage.CONNECT, field_name=field)
         assert not connections
 
     @pytest.mark.parametrize("line", HOSTILE_LINES)
     async def test_a_subject_that_is_not_one_clean_line_never_reaches_a_socket(self, line: str) -> None:
-        outcome = await self.twin.send(submission("ann@example.org", subject=line))
+        outcome = await self.twin.send(submission(self.to("ann"), subject=line))
 
         assert outcome == Rejected(Reason.INVALID_CONTENT, stage=Stage.CONNECT, field_name="subject")
         assert not self.twin.ledger
@@ -194,26 +202,26 @@ class ProviderContract:
     async def test_a_body_that_cannot_be_written_never_reaches_a_socket(self, body: str) -> None:
         for field in ("text", "html"):
             content: dict[str, Any] = {field: body}
-            outcome = await self.twin.send(submission("ann@example.org", **content))
+            outcome = await self.twin.send(submission(self.to("ann"), **content))
             assert outcome == Rejected(Reason.INVALID_CONTENT, stage=Stage.CONNECT, field_name=field)
         assert not self.twin.ledger
 
     async def test_a_message_without_content_is_rejected(self) -> None:
-        outcome = await self.twin.send(submission("ann@example.org", text=None))
+        outcome = await self.twin.send(submission(self.to("ann"), text=None))
 
         assert outcome == Rejected(Reason.INVALID_CONTENT, stage=Stage.CONNECT, field_name="text")
 
     async def test_nothing_secret_is_in_a_repr(self) -> None:
-        config = self.config(25, username="app", password=PASSWORD)
-        asked = submission("canary-recipient@example.org", subject="canary-subject")
+        config = self.config(25, password=PASSWORD)
+        asked = submission(self.to("canary-recipient"), subject="canary-subject")
         outcomes = [
-            await self.twin.send(submission(f"{name}@example.org", subject="canary-subject"))
+            await self.twin.send(submission(self.to(name), subject="canary-subject"))
             for name in ("canary-recipient", "bounce-550+canary-recipient", "drop-after-dot+canary-recipient")
         ]
 
         shown = repr([config, asked, outcomes])
 
-        for secret in (PASSWORD, BODY, "canary-recipient", "canary-subject"):
+        for secret in (PASSWORD, BODY, "canary-recipient", self.to("canary-recipient"), "canary-subject"):
             assert secret not in shown
 
     async def test_closing_twice_is_allowed(self) -> None:
@@ -233,7 +241,7 @@ class TestSmtp(ProviderContract):
         return smtp_config(port, host=host, **settings)
 
     async def test_a_line_cut_before_the_dot_is_certainly_not_sent(self) -> None:
-        outcome = await self.twin.send(submission("drop-before-dot@example.org"))
+        outcome = await self.twin.send(submission(self.to("drop-before-dot")))
 
         assert outcome == Deferred(Reason.CONNECTION_BROKEN, stage=Stage.PREPARE)
         assert not self.twin.ledger
@@ -253,7 +261,7 @@ class TestHttp(ProviderContract):
     async def test_a_line_cut_before_the_request_is_certainly_not_sent(self) -> None:
         # A handshake with a server that speaks no TLS: the last moment at which HTTP can be certain.
         async with opened(http_config(f"https://127.0.0.1:{self.twin.sandbox.http_port}/email")) as adapter:
-            (outcome,) = await adapter.send([submission("ann@example.org")])
+            (outcome,) = await adapter.send([submission(self.to("ann"))])
 
         assert outcome == Deferred(Reason.PROVIDER_UNAVAILABLE, stage=Stage.CONNECT)
         assert not self.twin.ledger
@@ -274,3 +282,42 @@ class TestHttpBulk(TestHttp):
             codes={word: word for word in ("accepted", "rejected", "deferred", "throttled")},
             **settings,
         )
+
+
+class TestSmpp(ProviderContract):
+    @pytest_asyncio.fixture(autouse=True)
+    async def _twin(self, tmp_path: Path) -> AsyncIterator[None]:
+        self.numbers: dict[str, str] = {}
+        async with sandbox_at(tmp_path) as sandbox, opened(self.config(sandbox.smsc_port)) as adapter:
+            self.port = sandbox.smsc_port
+            self.twin = Twin(adapter, sandbox)
+            yield
+
+    def config(self, port: int, *, host: str = "127.0.0.1", **settings: Any) -> SmppConfig:
+        return smpp_config(port, host=host, **settings)
+
+    def to(self, name: str) -> str:
+        """A number that the twin's script takes for what *name* says; a name that is no number stays one."""
+        if " " in name:
+            return name
+        self.numbers.setdefault(name, f"+40722{len(self.numbers):06}")
+        rules = {number: rule for each, number in self.numbers.items() if parse_rule(rule := each.partition("+")[0])}
+        self.twin.sandbox.behaviour.replace(rules)
+        return self.numbers[name]
+
+    async def test_a_line_cut_before_the_submit_is_certainly_not_sent(self) -> None:
+        async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.read(16)
+
+        async with listening(hang_up) as port, opened(self.config(port)) as adapter:
+            (outcome,) = await adapter.send([submission(self.to("ann"))])
+
+        assert outcome == Deferred(Reason.PROVIDER_UNAVAILABLE, stage=Stage.GREETING)
+
+
+class TestSmppTransmitterAndReceiver(TestSmpp):
+    """The same promises over two binds, and whole texts."""
+
+    def config(self, port: int, *, host: str = "127.0.0.1", **settings: Any) -> SmppConfig:
+        pair = {"bind": "transmitter_receiver", "payload": "message_payload", "connections": 2}
+        return smpp_config(port, host=host, **pair | settings)

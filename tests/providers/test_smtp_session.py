@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
-import ipaddress
 import ssl
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from processor.core.outcome import Accepted, Deferred, Rejected, Stage, Throttled, Unknown
 from processor.core.words import Reason
 from processor.sandbox.ledger import read_ledger
+from tests.providers.certificates import certificate
 from tests.providers.twins import PASSWORD, listening, opened, sandbox_at, smtp_config, submission
 
 if TYPE_CHECKING:
@@ -239,31 +234,6 @@ async def test_wrong_credentials_are_deferred_as_such(tmp_path: Path) -> None:
 
 
 # TLS.
-
-
-def certificate(folder: Path, *, host: str = "127.0.0.1") -> Path:
-    """A self-signed certificate with its key, in one PEM file."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
-    start = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
-    signed = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(start)
-        .not_valid_after(start + dt.timedelta(days=20_000))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(host))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    path = folder / f"{host}.pem"
-    path.write_bytes(
-        signed.public_bytes(serialization.Encoding.PEM)
-        + key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    return path
 
 
 async def test_starttls_carries_the_mail(tmp_path: Path) -> None:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from processor.core.message import Head, Message
 from processor.providers.adapter import Submission
-from processor.providers.catalogue import open_adapter
+from processor.providers.catalogue import ADAPTERS, open_adapter
 from processor.providers.http.config import HttpConfig
+from processor.providers.smpp.config import SmppConfig
 from processor.providers.smtp.config import SmtpConfig
 from processor.sandbox.ledger import Entry, read_ledger
 from processor.sandbox.servers import Sandbox, SandboxConfig, start_sandbox
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from processor.core.outcome import Outcome
     from processor.providers.adapter import Adapter
+    from processor.providers.catalogue import AdapterConfig
 
 PASSWORD = "canary-password-4711"
 BODY = "canary-body-0815"
@@ -88,6 +90,23 @@ def http_config(url: str, **settings: Any) -> HttpConfig:
     return HttpConfig(**defaults | settings)
 
 
+def smpp_config(port: int, **settings: Any) -> SmppConfig:
+    defaults: dict[str, Any] = {
+        "host": "127.0.0.1",
+        "port": port,
+        "system_id": "app",
+        "password": "",
+        "tls": "off",
+        "source_addr": "Example",
+        "reference_tlv": 0x1400,
+        "window_size": 20,
+        "connect_timeout_ms": 5_000,
+        "bind_timeout_ms": 5_000,
+        "answer_timeout_ms": 1_000,
+    }
+    return SmppConfig(**defaults | settings)
+
+
 @asynccontextmanager
 async def sandbox_at(folder: Path, **settings: Any) -> AsyncIterator[Sandbox]:
     sandbox = await start_sandbox(SandboxConfig(ledger_path=folder / "ledger.jsonl", **settings))
@@ -98,8 +117,8 @@ async def sandbox_at(folder: Path, **settings: Any) -> AsyncIterator[Sandbox]:
 
 
 @asynccontextmanager
-async def opened(config: SmtpConfig | HttpConfig) -> AsyncIterator[Adapter]:
-    kind = "smtp" if isinstance(config, SmtpConfig) else "http"
+async def opened(config: AdapterConfig) -> AsyncIterator[Adapter]:
+    kind = next(kind for kind, made in ADAPTERS.items() if isinstance(config, made))
     adapter = open_adapter(kind, config, now_ms=lambda: NOW_MS)
     try:
         yield adapter

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from processor.sandbox.servers import Sandbox
+
 CONTENT: Mapping[str, Mapping[str, Any]] = {
     "EMAIL": {"to": "jane@example.com", "subject": "Hello", "text": "Hello", "html": "<p>Hello</p>"},
     "SMS": {"to": "+40700000001", "text": "Hello"},
@@ -24,8 +26,10 @@ CONTENT: Mapping[str, Mapping[str, Any]] = {
 CREDENTIALS = {
     "COMMPROC_FTOSEMAILGATEWAY_APP_KEY": "s3cret",
     "COMMPROC_FTOSAPISMS_API_KEY": "s3cret",
-    "COMMPROC_GATEWAYSMS_TOKEN": "s3cret",
-    "COMMPROC_GATEWAYSMSOTP_TOKEN": "s3cret",
+    "COMMPROC_GATEWAYSMS_SYSTEM_ID": "app",
+    "COMMPROC_GATEWAYSMS_PASSWORD": "s3cret",
+    "COMMPROC_GATEWAYSMSOTP_SYSTEM_ID": "app",
+    "COMMPROC_GATEWAYSMSOTP_PASSWORD": "s3cret",
     "COMMPROC_GATEWAYEMAIL_USERNAME": "app",
     "COMMPROC_GATEWAYEMAIL_PASSWORD": "s3cret",
     "COMMPROC_GATEWAYEMAILOTP_USERNAME": "app",
@@ -33,15 +37,15 @@ CREDENTIALS = {
 }
 
 
-def places(smtp_port: int, http_url: str) -> Mapping[str, str]:
+def places(sandbox: Sandbox) -> Mapping[str, str]:
     """Return the environment that points every provider at a sandbox."""
     return {
-        "COMMPROC_GATEWAYEMAIL_PORT": str(smtp_port),
-        "COMMPROC_GATEWAYEMAILOTP_PORT": str(smtp_port),
-        "COMMPROC_FTOSEMAILGATEWAY_URL": f"{http_url}/email",
-        "COMMPROC_GATEWAYSMS_URL": f"{http_url}/sms",
-        "COMMPROC_GATEWAYSMSOTP_URL": f"{http_url}/sms",
-        "COMMPROC_FTOSAPISMS_URL": f"{http_url}/sms",
+        "COMMPROC_GATEWAYEMAIL_PORT": str(sandbox.smtp_port),
+        "COMMPROC_GATEWAYEMAILOTP_PORT": str(sandbox.smtp_port),
+        "COMMPROC_FTOSEMAILGATEWAY_URL": f"{sandbox.http_url}/email",
+        "COMMPROC_GATEWAYSMS_PORT": str(sandbox.smsc_port),
+        "COMMPROC_GATEWAYSMSOTP_PORT": str(sandbox.smsc_port),
+        "COMMPROC_FTOSAPISMS_URL": f"{sandbox.http_url}/sms",
     }
 
 
@@ -49,7 +53,7 @@ def places(smtp_port: int, http_url: str) -> Mapping[str, str]:
 async def test_every_provider_delivers_to_the_sandbox(tmp_path: Path, *, credentials: bool) -> None:
     login: dict[str, Any] = {"username": "app", "password": "s3cret"} if credentials else {}
     async with sandbox_at(tmp_path, **login) as sandbox:
-        settings = load(None, {**places(sandbox.smtp_port, sandbox.http_url), **(CREDENTIALS if credentials else {})})
+        settings = load(None, {**places(sandbox), **(CREDENTIALS if credentials else {})})
         configs = settings.adapter_configs()
 
         for name, provider in settings.plan().providers.items():

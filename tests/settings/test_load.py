@@ -9,6 +9,8 @@ import pytest
 from processor.core.words import InDoubt, Lane
 from processor.providers.http.adapter import HttpAdapter
 from processor.providers.http.config import HttpConfig
+from processor.providers.smpp.adapter import SmppAdapter
+from processor.providers.smpp.config import SmppConfig
 from processor.providers.smtp.adapter import SmtpAdapter
 from processor.settings import ConfigurationError, load
 from tests.settings.small import HTTP, SMALL, changed, wrong
@@ -26,8 +28,8 @@ class TestTheDefaultConfiguration:
             "FTOSEmailGateway": "http",
             "GatewayEmail": "smtp",
             "GatewayEmailOTP": "smtp",
-            "GatewaySMS": "http",
-            "GatewaySMSOTP": "http",
+            "GatewaySMS": "smpp",
+            "GatewaySMSOTP": "smpp",
             "FTOSApiSMS": "http",
         }
         assert plan.channels["Email"].providers == ("FTOSEmailGateway", "GatewayEmail", "GatewayEmailOTP")
@@ -42,7 +44,8 @@ class TestTheDefaultConfiguration:
         configs = load(None, {}).adapter_configs()
 
         assert configs["GatewayEmail"].password is None
-        assert configs["GatewaySMS"].auth == "none"  # type: ignore[union-attr]
+        assert configs["GatewaySMS"].password == ""
+        assert configs["FTOSApiSMS"].auth == "none"  # type: ignore[union-attr]
 
     def test_its_places_and_credentials_come_from_the_environment(self) -> None:
         environ = {
@@ -51,10 +54,15 @@ class TestTheDefaultConfiguration:
             "COMMPROC_GATEWAYEMAIL_TLS": "implicit",
             "COMMPROC_GATEWAYEMAIL_USERNAME": "app",
             "COMMPROC_GATEWAYEMAIL_PASSWORD": "canary-password",
-            "COMMPROC_GATEWAYSMS_TOKEN": "canary-token",
+            "COMMPROC_GATEWAYSMS_HOST": "smsc.example.com",
+            "COMMPROC_GATEWAYSMS_TLS": "implicit",
+            "COMMPROC_GATEWAYSMS_SYSTEM_ID": "bank",
+            "COMMPROC_GATEWAYSMS_PASSWORD": "canary-bind",
+            "COMMPROC_FTOSAPISMS_API_KEY": "canary-token",
         }
         settings = load(None, environ)
-        smtp, http = settings.adapter_configs()["GatewayEmail"], settings.adapter_configs()["GatewaySMS"]
+        configs = settings.adapter_configs()
+        smtp, smpp, http = configs["GatewayEmail"], configs["GatewaySMS"], configs["FTOSApiSMS"]
 
         assert (smtp.host, smtp.port, smtp.tls, smtp.password) == (  # type: ignore[union-attr]
             "mail.example.com",
@@ -62,13 +70,20 @@ class TestTheDefaultConfiguration:
             "implicit",
             "canary-password",
         )
-        assert (http.auth, http.token) == ("bearer", "canary-token")  # type: ignore[union-attr]
-        assert "canary" not in repr(settings) + str(settings) + repr(smtp) + repr(http)
+        assert (smpp.host, smpp.system_id, smpp.password) == (  # type: ignore[union-attr]
+            "smsc.example.com",
+            "bank",
+            "canary-bind",
+        )
+        assert (http.auth, http.token) == ("header", "canary-token")  # type: ignore[union-attr]
+        assert "canary" not in repr(settings) + str(settings) + repr(smtp) + repr(smpp) + repr(http)
 
     async def test_its_adapters_can_be_built(self) -> None:
         for config in load(None, {}).adapter_configs().values():
             if isinstance(config, HttpConfig):
                 await HttpAdapter(config, now_ms=lambda: 0).close()
+            elif isinstance(config, SmppConfig):
+                await SmppAdapter(config).close()
             else:
                 await SmtpAdapter(config, now_ms=lambda: 0).close()
 
@@ -78,10 +93,11 @@ class TestTheDefaultConfiguration:
 
         places = {problem.where for problem in caught.value.problems}
         assert "kafka.security_protocol" in places
-        assert {f"providers.{name}.password" for name in ("GatewayEmail", "GatewayEmailOTP")} < places
-        assert {f"providers.{name}.token" for name in ("GatewaySMS", "GatewaySMSOTP", "FTOSApiSMS")} < places
-        assert {"providers.GatewayEmail.tls", "providers.GatewayEmailOTP.tls", "providers.GatewaySMS.url"} < places
-        assert "COMMPROC_GATEWAYSMS_TOKEN" in str(caught.value)
+        gateways = ("GatewayEmail", "GatewayEmailOTP", "GatewaySMS", "GatewaySMSOTP")
+        assert {f"providers.{name}.password" for name in gateways} < places
+        assert {"providers.FTOSApiSMS.token", "providers.FTOSApiSMS.url"} < places
+        assert {f"providers.{name}.tls" for name in ("GatewayEmail", "GatewayEmailOTP")} < places
+        assert "COMMPROC_FTOSAPISMS_API_KEY" in str(caught.value)
 
 
 class TestErrors:

@@ -31,7 +31,9 @@ from tests.support.ledgers import Asked, Ledgers
 from tests.support.sandboxed import Sandboxed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    Changes = Mapping[str, Any] | Callable[["Sandboxed"], Mapping[str, Any]]
 
 ROOT = Path(__file__).parents[2]
 STAGES = ("intake", "delay", "dispatch")
@@ -97,17 +99,18 @@ class Plant:
     """
     One processor under a topic prefix of its own.
 
-    What it was asked is remembered with the acknowledgement; `ledgers` and `check` join it with what
-    happened. Its processes end with it, whatever a test does.
+    *changes* go over its configuration, and may depend on the sandbox. What it was asked is remembered with the
+    acknowledgement; `ledgers` and `check` join it with what happened. Its processes end with it, whatever a test does.
     """
 
-    def __init__(self, bootstrap: str, folder: Path, *, changes: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, bootstrap: str, folder: Path, *, changes: Changes | None = None) -> None:
         self.cluster = Cluster.at(bootstrap)
         self.folder = folder
         self.sandbox = Sandboxed(folder / "ledger.jsonl")
         self.environ = {"CANARY_TOKEN": PASSWORD, "PYTHONPATH": str(ROOT)}  # the code that is tested, wherever it lies
         self.config = folder / "commproc.yaml"
-        tree = _merged(configuration(bootstrap, fresh("plant"), self.sandbox), changes or {})
+        wanted = changes(self.sandbox) if callable(changes) else changes or {}
+        tree = _merged(configuration(bootstrap, fresh("plant"), self.sandbox), wanted)
         self.config.write_text(json.dumps(tree, indent=2))  # JSON is YAML without aliases
         self.settings = load(self.config, self.environ)
         self.names = self.settings.topics.names()
@@ -311,7 +314,7 @@ class Plant:
             | {"group.id": fresh("events"), "isolation.level": "read_committed", "enable.auto.commit": False}
             | {"auto.offset.reset": "earliest", "fetch.wait.max.ms": 20}
         )
-        topics = [self.names.delivery, self.names.retry, self.names.dead_letter]
+        topics = [self.names.delivery, self.names.retry, self.names.dead_letter, self.names.receipts]
         reader.assign([TopicPartition(*place, 0) for place in self.cluster.places(topics)])
         return reader
 
@@ -327,7 +330,7 @@ class Plant:
 
 @contextmanager
 def plant(
-    bootstrap: str, folder: Path, *, running: Sequence[str] = STAGES, changes: Mapping[str, Any] | None = None
+    bootstrap: str, folder: Path, *, running: Sequence[str] = STAGES, changes: Changes | None = None
 ) -> Iterator[Plant]:
     """Return a plant whose stages *running* are ready."""
     made = Plant(bootstrap, folder, changes=changes)
@@ -344,12 +347,13 @@ def message(
     *,
     to: str | None = None,
     properties: Mapping[str, str] | None = None,
+    text: str = TEXT,
     **head: Any,
 ) -> Outbound:
     """Return a message with canaries in everything that must stay secret."""
     recipient = to or (f"{RECIPIENT}@example.com" if channel == "Email" else "+40700000111")
     known = {"p": PROPERTY} if properties is None else properties
-    return Outbound(Head(message_id, channel, **head), to=recipient, subject=SUBJECT, text=TEXT, properties=known)
+    return Outbound(Head(message_id, channel, **head), to=recipient, subject=SUBJECT, text=text, properties=known)
 
 
 def _merged(tree: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

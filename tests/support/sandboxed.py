@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Sandboxed:
-    """Mail server and HTTP service, and the ledger of what arrived."""
+    """Mail server, HTTP service and short message centre, and the ledger of what arrived."""
 
     def __init__(self, ledger: Path) -> None:
         self._loop = asyncio.new_event_loop()
@@ -26,6 +26,10 @@ class Sandboxed:
     @property
     def smtp_port(self) -> int:
         return self._sandbox.smtp_port
+
+    @property
+    def smsc_port(self) -> int:
+        return self._sandbox.smsc_port
 
     @property
     def http_url(self) -> str:

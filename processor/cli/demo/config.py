@@ -13,19 +13,21 @@ RETRY: Final = {"max_attempts": 3, "interval": "1s"}
 
 
 def write_config(path: Path, *, prefix: str, bootstrap: str, ports: Mapping[str, int]) -> None:
-    """Write the configuration to *path*: topics under *prefix*, providers at the sandbox's *ports* (smtp, http)."""
+    """Write the configuration to *path*: topics under *prefix*, providers at *ports* (smtp, http, smsc)."""
     tree = yaml.safe_load(DEFAULT.read_text(encoding="utf-8"))
     tree["kafka"] = {"bootstrap": bootstrap}
     tree["topics"] = {"prefix": prefix}
     for channel in tree["channels"].values():
         channel["retry"] = dict(RETRY)
     for provider in tree["providers"].values():
-        provider.update(_smtp(ports) if provider["adapter"] == "smtp" else _http(provider, ports))
+        provider.update(_http(provider, ports) if provider["adapter"] == "http" else _own(provider, ports))
     path.write_text(HEADER + yaml.safe_dump(tree, sort_keys=False, allow_unicode=True), encoding="utf-8")
 
 
-def _smtp(ports: Mapping[str, int]) -> dict[str, Any]:
-    return {"host": "127.0.0.1", "port": ports["smtp"], "tls": "off"}
+def _own(provider: Mapping[str, Any], ports: Mapping[str, int]) -> dict[str, Any]:
+    """Return the place of a server with a protocol of its own."""
+    port = ports["smtp" if provider["adapter"] == "smtp" else "smsc"]
+    return {"host": "127.0.0.1", "port": port, "tls": "off"}
 
 
 def _http(provider: Mapping[str, Any], ports: Mapping[str, int]) -> dict[str, Any]:

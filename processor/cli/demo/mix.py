@@ -185,7 +185,9 @@ class Ask:
         if route.action is Action.EMAIL:
             to = f"{case.recipient.local_part}+{self.number}@demo.example"
             return Message(head, to=to, subject="Demo", text=text, html=f"<p>{text}</p>")
-        return Message(head, to=f"+155501{self.number:03}{case.recipient.digits}", text=text)
+        # Ten digits, as the plan of +1 has them, in an area that has no telephones (555).
+        digits = case.recipient.digits
+        return Message(head, to=f"+1555{self.number:0{7 - len(digits)}}{digits}", text=text)
 
 
 def mix() -> tuple[Ask, ...]:

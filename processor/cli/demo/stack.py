@@ -44,7 +44,7 @@ class Stack:
         self.folder = Path(tempfile.mkdtemp(prefix="commproc-demo-"))
         self.config = self.folder / "commproc.yaml"
         self.ledger = self.folder / "ledger.jsonl"
-        self.ports = {name: free_port() for name in ("smtp", "http", *STAGES)}
+        self.ports = {name: free_port() for name in ("smtp", "http", "smsc", *STAGES)}
         self.names = Names(f"demo-{token_hex(3)}")
         self.keep_folder = False
 
@@ -95,7 +95,8 @@ class Stack:
         self.settings = load(self.config, {})
         self._say("configuration", str(self.config))
         self._ready("sandbox", "http", "/healthz")
-        self._say("sandbox", f"SMTP 127.0.0.1:{self.ports['smtp']}, HTTP http://127.0.0.1:{self.ports['http']}")
+        smtp, http, smsc = (f"127.0.0.1:{self.ports[name]}" for name in ("smtp", "http", "smsc"))
+        self._say("sandbox", f"SMTP {smtp}, HTTP http://{http}, SMPP {smsc}")
         self._topics()
         self._stages()
 
@@ -107,7 +108,7 @@ class Stack:
         return self._broker.bootstrap
 
     def _sandbox(self) -> None:
-        ports = ("--smtp-port", str(self.ports["smtp"]), "--http-port", str(self.ports["http"]))
+        ports = [part for name in ("smtp", "http", "smsc") for part in (f"--{name}-port", str(self.ports[name]))]
         self._child("sandbox", "sandbox", *ports, "--ledger", str(self.ledger))
 
     def _topics(self) -> None:

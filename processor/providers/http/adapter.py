@@ -34,6 +34,9 @@ class HttpAdapter:
         self._now_ms = now_ms
         self._wire = Wire(config)
 
+    def open(self) -> None:
+        """Do nothing: the first call connects."""
+
     async def send(self, batch: Sequence[Submission]) -> Sequence[Outcome]:
         """Send *batch*; what must be refused is refused alone, the rest goes."""
         refusals = {index: refusal(asked.message, self._config) for index, asked in enumerate(batch)}

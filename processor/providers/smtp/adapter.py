@@ -39,6 +39,9 @@ class SmtpAdapter:
         self._now_ms = now_ms
         self._pool = Pool(config, ssl.create_default_context(cafile=config.ca_file))
 
+    def open(self) -> None:
+        """Do nothing: the first call connects."""
+
     async def send(self, batch: Sequence[Submission]) -> Sequence[Outcome]:
         """Send each submission; SMTP has no bulk form, so they follow one another."""
         return [await self._send(submission) for submission in batch]

@@ -1,0 +1,144 @@
+"""The SMPP adapter: build, submit, parse."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import ssl
+from typing import TYPE_CHECKING, Final
+
+from processor.core.outcome import Accepted, Deferred, Outcome, Stage, Throttled, Unknown
+from processor.core.words import Reason
+from processor.providers.adapter import Broken
+from processor.providers.smpp.codes import Meaning, code_of, meaning, refusal
+from processor.providers.smpp.config import CHARS_MAX
+from processor.providers.smpp.message import Parts, build
+from processor.providers.smpp.pdu import message_id
+from processor.providers.smpp.pool import Pool
+from processor.providers.smpp.session import Session
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from processor.providers.adapter import Submission
+    from processor.providers.smpp.config import SmppConfig
+    from processor.providers.smpp.pdu import Pdu
+    from processor.providers.smpp.receipt import Receipt
+
+TRIES: Final = 2
+"""A link may end between its choice and its use: what was not written then goes to the next one."""
+
+NOT_WRITTEN: Final = Deferred(Reason.CONNECTION_BROKEN, stage=Stage.PREPARE)
+NO_ROOM: Final = Throttled(stage=Stage.PREPARE)  # the window stayed full: the centre is slower than we ask
+NO_ANSWER: Final = Unknown(Reason.ANSWER_MISSING, stage=Stage.HAND_OVER)
+
+KINDS: Final = {
+    "tls": ("off", "implicit"),
+    "bind": ("transceiver", "transmitter_receiver"),
+    "payload": ("udh", "message_payload"),
+}
+
+
+async def unread(receipt: Receipt) -> None:
+    """Take a receipt that nobody is interested in."""
+
+
+class SmppAdapter:
+    """Submits on kept binds; as many at once as their windows have room for."""
+
+    def __init__(
+        self,
+        config: SmppConfig,
+        *,
+        receipts: Callable[[Receipt], Awaitable[None]] = unread,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        """
+        Connect nothing yet.
+
+        *receipts* is given each delivery receipt; only when it has returned is the receipt acknowledged, and
+        if it raises, the centre is asked to send the receipt again. It may be called more than once with
+        the same receipt, and for several at once.
+        """
+        _checked(config)
+        self._config = config
+        tls = None if config.tls == "off" else ssl.create_default_context(cafile=config.ca_file)
+        self._pool = Pool(config, tls=tls, receipts=receipts, jitter=jitter)
+
+    def open(self) -> None:
+        """Begin to bind before the first message, for receipts of earlier ones; needs a running event loop."""
+        self._pool.open()
+
+    async def send(self, batch: Sequence[Submission]) -> Sequence[Outcome]:
+        """Send each submission; SMPP has no bulk form that answers for each, so they go side by side."""
+        if len(batch) == 1:
+            return [await self._send(batch[0])]
+        return await asyncio.gather(*map(self._send, batch))
+
+    async def close(self) -> None:
+        """Unbind."""
+        await self._pool.close()
+
+    async def _send(self, submission: Submission) -> Outcome:
+        parts = build(submission, self._config)
+        if not isinstance(parts, Parts):
+            return parts
+        outcome: Outcome = NOT_WRITTEN
+        for _ in range(TRIES):
+            session = await self._pool.session()
+            if not isinstance(session, Session):
+                return session
+            outcome = await self._submitted(session, parts)
+            if outcome is not NOT_WRITTEN:
+                break
+        return outcome
+
+    async def _submitted(self, session: Session, parts: Parts) -> Outcome:
+        """
+        Submit one part after the other, each once the one before was taken.
+
+        So nothing was sent where the first is refused. Where a later one fails, the recipient has a part of the
+        message or will have: that is perhaps sent, and whether it is sent again is the channel's decision.
+        """
+        loop = asyncio.get_running_loop()
+        patience_s = self._config.answer_timeout_ms / 1000
+        first, *others = parts.pdus
+        answer = await session.link.submit(first, until_s=loop.time() + patience_s, answer_s=patience_s)
+        outcome = parse(answer, parts, self._config)
+        until_s = loop.time() + patience_s  # all others together: a call must end
+        for pdu in others:
+            if not isinstance(outcome, Accepted):
+                return outcome
+            left_s = until_s - loop.time()
+            answer = await session.link.submit(pdu, until_s=until_s, answer_s=max(left_s, 0))
+            outcome = parse(answer, parts, self._config)
+            if not isinstance(outcome, Accepted):
+                return Unknown(Reason.ANSWER_MISSING, outcome.code)
+        return outcome
+
+
+def parse(answer: Pdu | Broken | None, parts: Parts, config: SmppConfig) -> Outcome:
+    """Return what the end of a submit means for the message."""
+    if answer is None:
+        return NO_ROOM
+    if isinstance(answer, Broken):
+        return NOT_WRITTEN if answer.stage is Stage.PREPARE else NO_ANSWER
+    if meaning(answer.status, config.codes) is not Meaning.ACCEPTED:
+        return refusal(answer.status, config.codes)
+    return Accepted(message_id(answer), code_of(answer.status), parts.segments, parts.encoding.value)
+
+
+def _checked(config: SmppConfig) -> None:
+    """Raise ValueError, with the setting's name, for a configuration that could send nothing."""
+    for name, kinds in KINDS.items():
+        if getattr(config, name) not in kinds:
+            raise ValueError(f"{name}: write one of {', '.join(kinds)}")
+    for name, chars_max in CHARS_MAX.items():
+        value: str = getattr(config, name)
+        if not value.isascii() or (value and not value.isprintable()) or len(value) > chars_max:
+            raise ValueError(f"{name}: write at most {chars_max} ASCII characters")
+    if not config.system_id:
+        raise ValueError("system_id: write the name to log in with")
+    for status, word in config.codes.items():
+        if word not in set(Meaning):
+            raise ValueError(f"codes.{code_of(status)}: write one of {', '.join(Meaning)}")

@@ -1,0 +1,56 @@
+"""Publishes what providers tell later; they are answered only once Kafka has it."""
+
+from collections.abc import Awaitable, Callable
+from typing import Final, Protocol
+
+from processor.core.clock import Clock
+from processor.core.events import Receipt as Event
+from processor.core.events import event_id
+from processor.metrics import RECEIPTS
+from processor.providers.smpp.receipt import Receipt
+
+KIND: Final = "receipt"
+
+
+class Log(Protocol):
+    """Where receipts go; Kafka's."""
+
+    async def publish(self, topic: str, key: bytes, value: bytes) -> None:
+        """Return once the record is safe; raise where it is not."""
+        ...
+
+
+class Receipts:
+    """Makes an event of each receipt; one that comes again gets the same id."""
+
+    def __init__(self, log: Log, topic: str, encode: Callable[[Event], bytes], clock: Clock) -> None:
+        """Publish to *topic*."""
+        self._log = log
+        self._topic = topic
+        self._encode = encode
+        self._clock = clock
+
+    def of(self, provider: str) -> Callable[[Receipt], Awaitable[None]]:
+        """Return what takes the receipts of *provider*; it returns once the event is safe, and else raises."""
+
+        async def take(receipt: Receipt) -> None:
+            event = self._event(provider, receipt)
+            key = f"{provider}/{event.id_keys[0]}".encode()
+            await self._log.publish(self._topic, key, self._encode(event))
+            RECEIPTS.labels(provider, event.state).inc()
+
+        return take
+
+    def _event(self, provider: str, receipt: Receipt) -> Event:
+        known = receipt.id_keys[0]
+        return Event(
+            event_id=event_id(KIND, provider, known, receipt.state, receipt.done_at or "", receipt.error or ""),
+            provider=provider,
+            provider_message_id=receipt.provider_message_id,
+            id_keys=receipt.id_keys,
+            message_id=None,
+            state=str(receipt.state),
+            provider_code=receipt.error,
+            done_at=receipt.done_at,
+            received_at_ms=self._clock.now_ms(),
+        )
