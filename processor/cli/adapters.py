@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from processor.providers.adapter import Adapter
+from processor.providers.attachments.adapter import WithAttachments
 from processor.providers.catalogue import open_adapter
 from processor.settings import Settings
 
@@ -17,10 +18,11 @@ def open_adapters(settings: Settings) -> Mapping[str, Adapter]:
 
     Nothing is connected. Raises `AdapterRefused`.
     """
-    opened = {}
+    opened: dict[str, Adapter] = {}
+    attachments = settings.attachments.config()
     for name, config in settings.adapter_configs().items():
         try:
-            opened[name] = open_adapter(settings.providers[name].adapter, config)
+            opened[name] = WithAttachments(open_adapter(settings.providers[name].adapter, config), attachments)
         except ValueError as error:
             raise AdapterRefused(f"providers.{name}: {error}") from error
     return opened

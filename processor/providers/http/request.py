@@ -84,7 +84,7 @@ class Requests:
             if getattr(message, field_name):
                 return rejected(Reason.INVALID_CONTENT, field_name)
         if any(attachment.content is None for attachment in message.attachments):
-            return rejected(Reason.ATTACHMENT_REFUSED, "attachments")  # by reference, and nobody fetched it
+            return rejected(Reason.INVALID_CONTENT, "attachments")  # by reference, and nobody fetched it
         if message.text is None and message.html is None:
             return rejected(Reason.INVALID_CONTENT, "text")
         return None
