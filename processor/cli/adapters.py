@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from processor.providers.adapter import Adapter
+from processor.providers.attachments.adapter import WithAttachments
 from processor.providers.catalogue import open_adapter
 from processor.settings import Settings
 from processor.stages.receipts import Receipts
@@ -18,11 +19,13 @@ def open_adapters(settings: Settings, receipts: Receipts | None = None) -> Mappi
 
     What providers tell later goes to *receipts*. Nothing is connected. Raises `AdapterRefused`.
     """
-    opened = {}
+    opened: dict[str, Adapter] = {}
+    attachments = settings.attachments.config()
     for name, config in settings.adapter_configs().items():
         try:
             kind = settings.providers[name].adapter
-            opened[name] = open_adapter(kind, config, receipts=receipts.of(name) if receipts is not None else None)
+            adapter = open_adapter(kind, config, receipts=receipts.of(name) if receipts is not None else None)
+            opened[name] = WithAttachments(adapter, attachments)
         except ValueError as error:
             raise AdapterRefused(f"providers.{name}: {error}") from error
     return opened

@@ -2,7 +2,8 @@
 An HTTP service that takes e-mails and text messages, as hosted gateways do.
 
 `POST /email` and `POST /sms` take one message as a JSON object or a form: `message_id`, `attempt`, `to`,
-and what else there is; or several: `{"messages": [...]}`, answered with a result for each.
+and what else there is; or several: `{"messages": [...]}`, answered with a result for each. Of several, one whose
+recipient asks for a cut line is left out of the results; if all ask, the line is cut.
 `PUT /behaviour` replaces the script, `GET /ledger?after=N` returns entries as JSON Lines, `GET /healthz` says ok.
 """
 
@@ -42,6 +43,7 @@ WORDS: Final = {  # what each message of a bulk call is answered
     Action.RCPT: "rejected",
     Action.DEFER: "deferred",
     Action.THROTTLE: "throttled",
+    Action.ANSWER: "scripted",
 }
 
 
@@ -104,11 +106,18 @@ class HttpServer:
 
     async def _take_all(self, request: web.Request, messages: list[Any], began_ms: int) -> web.Response:
         asked = [message for message in messages if isinstance(message, dict) and _recipients(message)]
-        taken = await asyncio.gather(
-            *(self._recorded(request, message, orjson.dumps(message), began_ms) for message in asked)
-        )
-        results = [_result(message, rule, number) for message, (rule, number) in zip(asked, taken, strict=True)]
+        taken = await asyncio.gather(*(self._taken(request, message, began_ms) for message in asked))
+        results = [_result(message, *done) for message, done in zip(asked, taken, strict=True) if done is not None]
+        if asked and not results:
+            raise HungUp
         return web.json_response({"results": results})
+
+    async def _taken(self, request: web.Request, asked: dict[str, Any], began_ms: int) -> tuple[Rule, int] | None:
+        """Take one of several messages; None where its recipient asks for a cut line."""
+        try:
+            return await self._recorded(request, asked, orjson.dumps(asked), began_ms)
+        except HungUp:
+            return None
 
     async def _recorded(
         self, request: web.Request, asked: dict[str, Any], raw: bytes, began_ms: int

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, PlainValidator, SecretStr,
 from pydantic_core import PydanticCustomError
 
 from processor.providers.content import is_address
-from processor.providers.http.template import GROUPS, NAMES, is_known, names
+from processor.providers.http.template import KNOWN, is_known, names
 from processor.settings.problems import shown
 from processor.settings.references import Outside
 from processor.stages.properties import compiled
@@ -143,8 +143,7 @@ def path_expression(value: str) -> str:
 def template(value: Any) -> Any:
     """Refuse a placeholder that nothing fills."""
     if any(not is_known(placeholder) and placeholder != "items" for placeholder in names(value)):
-        known = f"{', '.join(sorted(NAMES))}, {', '.join(f'{group}.NAME' for group in sorted(GROUPS))}"
-        raise wrong("holds a placeholder that is not known", f"one of {known} between {{{{ and }}}}")
+        raise wrong("holds a placeholder that is not known", f"one of {', '.join(KNOWN)} between {{{{ and }}}}")
     return value
 
 

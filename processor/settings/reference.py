@@ -92,13 +92,15 @@ def _rows(section: type[BaseModel]) -> str:
 def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "**required**"
-    if field.default_factory is not None or field.default in (None, PydanticUndefined):
+    if field.default_factory is not None or field.default in (None, PydanticUndefined, ()):
         return ""
     return f"`{_written(field.default, kind(field).text)}`"
 
 
 def _written(value: Any, text: str) -> str:
     """Return *value* as it is written in the file: a duration or size in its largest whole unit."""
+    if isinstance(value, tuple):
+        return f"[{', '.join(value)}]"
     units = {"duration": UNITS_MS, "size": UNITS_BYTES}.get(text)
     if units is None:
         return str(value)

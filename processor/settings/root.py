@@ -7,6 +7,7 @@ from pydantic import Field
 from processor.core.plan import Channel, Form, Plan, Provider, RetryPolicy
 from processor.providers.catalogue import AdapterConfig
 from processor.settings.adapters import AnyProvider
+from processor.settings.attachments import AttachmentsSettings
 from processor.settings.channels import ChannelSettings
 from processor.settings.kinds import Name
 from processor.settings.models import (
@@ -39,6 +40,7 @@ class Settings(Section):
     lanes: LanesSettings = Field(default_factory=LanesSettings)
     channels: Mapping[Name, ChannelSettings] = Field(default_factory=dict)
     providers: Mapping[Name, AnyProvider] = Field(default_factory=dict)
+    attachments: AttachmentsSettings = Field(default_factory=AttachmentsSettings)
     metrics: MetricsSettings = Field(default_factory=MetricsSettings)
     logs: LogsSettings = Field(default_factory=LogsSettings)
 
@@ -46,7 +48,7 @@ class Settings(Section):
         """Return what decisions need."""
         return Plan(
             channels={code: self._channel(code, channel) for code, channel in self.channels.items()},
-            providers={name: _provider(name, provider) for name, provider in self.providers.items()},
+            providers={name: self._provider(name, provider) for name, provider in self.providers.items()},
             lanes=self.lanes.split(),
             message_bytes_max=self.limits.message_bytes_max,
         )
@@ -74,25 +76,24 @@ class Settings(Section):
             providers=tuple(name for name, provider in self.providers.items() if _serves(provider, channel)),
         )
 
+    def _provider(self, name: str, provider: AnyProvider) -> Provider:
+        return Provider(
+            name=name,
+            adapter=provider.adapter,
+            bus_provider=provider.bus_provider,
+            bus_channel=provider.bus_channel,
+            interval=provider.window.interval() if provider.window else None,
+            bulk_size=provider.bulk_size,
+            concurrency=provider.concurrency,
+            rate_per_s=provider.rate_per_s,
+            express_share=provider.express_share,
+            call_timeout_ms=provider.timeout_ms + (self.attachments.timeout_ms if self.attachments.are_fetched else 0),
+            breaker=provider.breaker.policy(),
+        )
+
 
 def _serves(provider: AnyProvider, channel: ChannelSettings) -> bool:
     return (provider.bus_provider, provider.bus_channel) == (channel.bus_provider, channel.bus_channel)
-
-
-def _provider(name: str, provider: AnyProvider) -> Provider:
-    return Provider(
-        name=name,
-        adapter=provider.adapter,
-        bus_provider=provider.bus_provider,
-        bus_channel=provider.bus_channel,
-        interval=provider.window.interval() if provider.window else None,
-        bulk_size=provider.bulk_size,
-        concurrency=provider.concurrency,
-        rate_per_s=provider.rate_per_s,
-        express_share=provider.express_share,
-        call_timeout_ms=provider.timeout_ms,
-        breaker=provider.breaker.policy(),
-    )
 
 
 def disagreements(settings: Settings) -> Iterator[Finding]:

@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from multidict import CIMultiDict
 
 from processor.core.message import Attachment, Head, Message
 from processor.core.outcome import Accepted, Deferred, Outcome, Rejected, Stage, Throttled, Unknown
@@ -17,7 +18,7 @@ from processor.core.words import Reason
 from processor.providers.adapter import Submission
 from processor.providers.catalogue import open_adapter
 from processor.providers.http.answer import Mapped, parse
-from processor.providers.http.request import build, refusal
+from processor.providers.http.request import Requests
 from processor.providers.http.wire import Answer, Request
 from tests.providers.twins import NOW_MS, PASSWORD, http_config, listening, opened, submission
 
@@ -30,6 +31,14 @@ URL = "https://gateway.example/send"
 def sms(**content: Any) -> Submission:
     fields: dict[str, Any] = {"text": "Hi"} | content
     return Submission(Message(Head("m-1", "SMS", external_id="e-1"), to="+40722000111", **fields), 2)
+
+
+def build(batch: list[Submission], config: HttpConfig) -> Request | Rejected:
+    return Requests(config).build(batch, now_ms=NOW_MS)
+
+
+def answer(status: int, headers: dict[str, str] | None = None, body: bytes = b"") -> Answer:
+    return Answer(status, CIMultiDict(headers or {}), body)
 
 
 def body_of(template: Template, asked: Submission, **settings: Any) -> Any:
@@ -125,14 +134,14 @@ def test_headers_authenticate_and_refer(settings: dict[str, Any], header: str, v
     request = build([sms()], http_config(URL, recipient_kind="any", **settings))
 
     assert isinstance(request, Request)
-    assert request.headers == {header: value}
+    assert request.headers == {header: value, "Content-Type": "application/json"}
 
 
 def test_a_key_that_is_not_set_is_not_sent() -> None:
     request = build([sms()], http_config(URL, auth="header", auth_header="X-App-Key", token=""))
 
     assert isinstance(request, Request)
-    assert request.headers == {}
+    assert request.headers == {"Content-Type": "application/json"}
 
 
 @pytest.mark.parametrize(
@@ -142,7 +151,7 @@ def test_a_key_that_is_not_set_is_not_sent() -> None:
 def test_what_the_request_does_not_carry_is_rejected_and_not_dropped(content: dict[str, Any], field: str) -> None:
     config = http_config(URL, body={"to": "{{ to }}", "text": "{{ text }}"}, recipient_kind="phone")
 
-    assert refusal(sms(**content).message, config) == Rejected(
+    assert Requests(config).refusal(sms(**content).message) == Rejected(
         Reason.INVALID_CONTENT, stage=Stage.CONNECT, field_name=field
     )
 
@@ -151,7 +160,7 @@ def test_what_the_request_does_not_carry_is_rejected_and_not_dropped(content: di
 def test_what_is_not_a_phone_number_is_rejected(number: str) -> None:
     message = sms().message._replace(to=number)
 
-    found = refusal(message, http_config(URL, recipient_kind="phone"))
+    found = Requests(http_config(URL, recipient_kind="phone")).refusal(message)
 
     assert found == Rejected(Reason.INVALID_RECIPIENT, stage=Stage.CONNECT, field_name="to")
 
@@ -212,7 +221,7 @@ def outcome_of(answer: Answer, **settings: Any) -> Outcome:
     ],
 )
 def test_a_status_means_what_the_table_says(status: int, expected: Outcome) -> None:
-    assert outcome_of(Answer(status, None, b"")) == expected
+    assert outcome_of(answer(status)) == expected
 
 
 @pytest.mark.parametrize(
@@ -230,11 +239,11 @@ def test_a_status_means_what_the_table_says(status: int, expected: Outcome) -> N
     ],
 )
 def test_a_wait_is_read_in_both_forms(value: str, wait_ms: int | None) -> None:
-    assert outcome_of(Answer(429, value, b"")) == Throttled(code="429", retry_after_ms=wait_ms)
+    assert outcome_of(answer(429, {"retry-after": value})) == Throttled(code="429", retry_after_ms=wait_ms)
 
 
 def test_unavailable_until_an_instant_is_throttled() -> None:
-    assert outcome_of(Answer(503, "3", b"")) == Throttled(code="503", retry_after_ms=3_000)
+    assert outcome_of(answer(503, {"Retry-After": "3"})) == Throttled(code="503", retry_after_ms=3_000)
 
 
 def test_paths_find_id_and_code_and_tables_are_overridden() -> None:
@@ -245,12 +254,12 @@ def test_paths_find_id_and_code_and_tables_are_overridden() -> None:
         "codes": {"21610": "rejected", "0": "accepted"},
     }
 
-    assert outcome_of(Answer(200, None, b'{"data":{"id":77},"error":{"code":0}}'), **settings) == Accepted("77", "0")
-    assert outcome_of(Answer(200, None, b'{"error":{"code":21610}}'), **settings) == Rejected(
+    assert outcome_of(answer(200, body=b'{"data":{"id":77},"error":{"code":0}}'), **settings) == Accepted("77", "0")
+    assert outcome_of(answer(200, body=b'{"error":{"code":21610}}'), **settings) == Rejected(
         Reason.PROVIDER_REJECTED, "21610"
     )
-    assert outcome_of(Answer(404, None, b""), **settings) == Rejected(Reason.PROVIDER_REJECTED, "404")
-    assert outcome_of(Answer(200, None, b"not json"), **settings) == Unknown(Reason.ANSWER_UNLISTED, "200")
+    assert outcome_of(answer(404, body=b""), **settings) == Rejected(Reason.PROVIDER_REJECTED, "404")
+    assert outcome_of(answer(200, body=b"not json"), **settings) == Unknown(Reason.ANSWER_UNLISTED, "200")
 
 
 @pytest.mark.parametrize(
@@ -264,13 +273,13 @@ def test_paths_find_id_and_code_and_tables_are_overridden() -> None:
     ],
 )
 def test_an_id_that_could_carry_text_is_dropped(body: bytes) -> None:
-    assert outcome_of(Answer(200, None, body)) == Accepted(None, "200")
+    assert outcome_of(answer(200, body=body)) == Accepted(None, "200")
 
 
 def test_a_code_that_could_carry_text_is_dropped() -> None:
-    answer = Answer(400, None, json.dumps({"code": "ann@example.org is unknown"}).encode())
+    answered = answer(400, body=json.dumps({"code": "ann@example.org is unknown"}).encode())
 
-    assert outcome_of(answer, code="code") == Rejected(Reason.PROVIDER_REJECTED, "400")
+    assert outcome_of(answered, code="code") == Rejected(Reason.PROVIDER_REJECTED, "400")
 
 
 BULK: dict[str, Any] = {
@@ -284,8 +293,8 @@ BULK: dict[str, Any] = {
 
 def outcomes_of(results: Any, **settings: Any) -> list[Outcome]:
     batch = [submission("ann@example.org", message_id=f"m-{number}") for number in range(3)]
-    answer = Answer(200, None, json.dumps({"results": results}).encode())
-    return parse(answer, batch, Mapped.of(http_config(URL, **BULK | settings)), now_ms=NOW_MS)
+    answered = answer(200, body=json.dumps({"results": results}).encode())
+    return parse(answered, batch, Mapped.of(http_config(URL, **BULK | settings)), now_ms=NOW_MS)
 
 
 MENTIONED_NOT = Unknown(Reason.ANSWER_MISSING)

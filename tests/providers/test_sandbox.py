@@ -124,6 +124,26 @@ async def test_the_control_endpoints_script_and_tell(tmp_path: Path) -> None:
             assert (await response.json())["entries"] == 4
 
 
+async def test_each_message_of_a_bulk_call_meets_its_own_rule(tmp_path: Path) -> None:
+    names = ["ann", "bounce-550", "defer-451", "throttle-421", "drop-before-dot", "drop-after-dot", "answer-600"]
+    messages = [{"message_id": name, "to": f"{name}@example.org"} for name in names]
+    async with sandbox_at(tmp_path) as sandbox, aiohttp.ClientSession(sandbox.http_url) as client:
+        async with client.post("/email", json={"messages": messages}) as response:
+            results = (await response.json())["results"]
+
+        assert [(result["message_id"], result["status"]) for result in results] == [
+            ("ann", "accepted"),
+            ("bounce-550", "rejected"),
+            ("defer-451", "deferred"),
+            ("throttle-421", "throttled"),
+            ("answer-600", "scripted"),
+        ]
+        with pytest.raises(aiohttp.ServerDisconnectedError):
+            await client.post("/email", json={"messages": messages[4:6]})
+    accepted = [entry.message_id for entry in read_ledger(sandbox.ledger_path) if entry.accepted]
+    assert sorted(filter(None, accepted)) == ["ann", "answer-600", "drop-after-dot", "drop-after-dot"]
+
+
 async def test_it_runs_until_cancelled_and_frees_its_ports(tmp_path: Path) -> None:
     listening: asyncio.Future[Sandbox] = asyncio.get_running_loop().create_future()
     running = asyncio.create_task(run_sandbox(SandboxConfig(tmp_path / "l.jsonl"), ready=listening.set_result))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Final
 
-from processor.core.outcome import Deferred, Outcome, Stage, Unknown
+from processor.core.outcome import Deferred, Outcome, Rejected, Stage, Unknown
 from processor.core.words import Reason
 from processor.providers.adapter import Broken
 from processor.providers.http.answer import Mapped, parse
-from processor.providers.http.request import build, check, refusal
+from processor.providers.http.request import Requests
 from processor.providers.http.wire import Request, Wire
 
 if TYPE_CHECKING:
@@ -28,8 +29,8 @@ class HttpAdapter:
     """Calls one service; a batch is one call where the service has a bulk form, else one call each."""
 
     def __init__(self, config: HttpConfig, *, now_ms: Callable[[], int]) -> None:
-        check(config)
-        self._config = config
+        self._requests = Requests(config)
+        self._bulk = config.item is not None
         self._mapped = Mapped.of(config)
         self._now_ms = now_ms
         self._wire = Wire(config)
@@ -39,24 +40,32 @@ class HttpAdapter:
 
     async def send(self, batch: Sequence[Submission]) -> Sequence[Outcome]:
         """Send *batch*; what must be refused is refused alone, the rest goes."""
-        refusals = {index: refusal(asked.message, self._config) for index, asked in enumerate(batch)}
-        going = [asked for index, asked in enumerate(batch) if refusals[index] is None]
-        answered = iter(await self._called(going))
-        return [refusal or next(answered) for refusal in refusals.values()]
+        refusals = [self._requests.refusal(asked.message) for asked in batch]
+        going = [asked for asked, refusal in zip(batch, refusals, strict=True) if refusal is None]
+        answered = iter(await self._sent(going))
+        return [refusal or next(answered) for refusal in refusals]
 
     async def close(self) -> None:
         """Drop kept connections."""
         await self._wire.close()
 
-    async def _called(self, batch: Sequence[Submission]) -> Sequence[Outcome]:
+    async def _sent(self, batch: Sequence[Submission]) -> Sequence[Outcome]:
         if not batch:
             return []
-        if self._config.item is None and len(batch) > 1:
-            return [outcome for asked in batch for outcome in await self._called([asked])]
-        request = build(batch, self._config)
+        if self._bulk or len(batch) == 1:
+            return await self._called(batch)
+        return [outcome for asked in batch for outcome in await self._called([asked])]
+
+    async def _called(self, batch: Sequence[Submission]) -> Sequence[Outcome]:
+        request = self._requests.build(batch, now_ms=self._now_ms())
         if not isinstance(request, Request):
             return [request] * len(batch)
         answer = await self._wire.exchange(request)
         if isinstance(answer, Broken):
             return [BROKEN[answer.stage]] * len(batch)
-        return parse(answer, batch, self._mapped, now_ms=self._now_ms())
+        outcomes = parse(answer, batch, self._mapped, now_ms=self._now_ms())
+        if len(batch) > 1 and not self._mapped.has_results(answer) and isinstance(outcomes[0], Rejected):
+            # Refused as a whole, nothing was sent: one message's fault, or the size of all, must not end the others.
+            alone = await asyncio.gather(*(self._called([asked]) for asked in batch))
+            return [outcome for outcomes in alone for outcome in outcomes]
+        return outcomes

@@ -25,7 +25,11 @@ if TYPE_CHECKING:
 CODE: Final = re.compile(r"[A-Za-z0-9._-]{1,32}")
 """What a provider's code may look like in an event: anything else could carry text, or the recipient."""
 
+SEGMENT_DIGITS_MAX: Final = 3
+
 PROVIDER_ID: Final = re.compile(r"[!-~]{1,128}")
+
+PATHS: Final = ("provider_message_id", "code", "segments", "results", "result_reference")
 
 MISSING_ITEM: Final = Unknown(Reason.ANSWER_MISSING)
 
@@ -36,27 +40,39 @@ class Mapped:
 
     statuses: Mapping[int, Meaning]
     codes: Mapping[str, Meaning]
+    code_decides: bool  # the service answers 2xx whatever becomes of the message, and a code tells
+    id_header: str | None
+    code_header: str | None
+    wait_headers: Mapping[str, str]  # name to kind, see codes.py
     paths: Mapping[str, Any]  # compiled JMESPath by setting; those that are set
 
     @classmethod
     def of(cls, config: HttpConfig) -> Mapped:
         """Compile what *config* says of answers."""
         paths: dict[str, Any] = {}
-        for setting in ("provider_message_id", "code", "results", "result_reference"):
+        for setting in PATHS:
             expression = getattr(config, setting)
             if expression is not None:
                 try:
                     paths[setting] = jmespath.compile(expression)
                 except JMESPathError:
                     raise ValueError(f"{setting}: {expression!r} is not a JMESPath expression") from None
+        if not set(config.retry_after_headers.values()) <= set(codes.WAIT_KINDS):
+            raise ValueError(f"retry_after_headers: write one of {', '.join(codes.WAIT_KINDS)}")
         try:
-            return cls(
-                {status: Meaning(word) for status, word in config.statuses.items()},
-                {code: Meaning(word) for code, word in config.codes.items()},
-                paths,
-            )
+            statuses = {status: Meaning(word) for status, word in config.statuses.items()}
+            by_code = {code: Meaning(word) for code, word in config.codes.items()}
         except ValueError:
             raise ValueError(f"statuses, codes: write one of {', '.join(Meaning)}") from None
+        return cls(
+            statuses,
+            by_code,
+            Meaning.ACCEPTED in by_code.values(),
+            config.provider_message_id_header,
+            config.code_header,
+            config.retry_after_headers,
+            paths,
+        )
 
     def find(self, setting: str, data: Any) -> Any:
         """Return what the path of *setting* finds in *data*; None without a path, and where it does not fit."""
@@ -68,17 +84,24 @@ class Mapped:
         except JMESPathError:  # such as a function over a type it does not take
             return None
 
+    def meaning(self, status: int) -> Meaning:
+        """Return what *status* means to this service."""
+        return self.statuses.get(status) or codes.meaning(status)
+
+    def has_results(self, answer: Answer) -> bool:
+        """Tell whether each message of a call has a result of its own in *answer*."""
+        return "results" in self.paths and self.meaning(answer.status) is Meaning.ACCEPTED
+
 
 def parse(answer: Answer, batch: Sequence[Submission], mapped: Mapped, *, now_ms: int) -> list[Outcome]:
     """Return an outcome for each of *batch*; what the answer does not mention is Unknown."""
-    means = mapped.statuses.get(answer.status) or codes.meaning(answer.status)
-    wait_ms = codes.retry_after_ms(answer.retry_after, now_ms=now_ms)
+    means = mapped.meaning(answer.status)
     data = _json(answer.body)
-    if "results" not in mapped.paths or means is not Meaning.ACCEPTED:
-        return [_outcome(data, asked, mapped, means, answer.status, wait_ms) for asked in batch]
+    if not mapped.has_results(answer):
+        return [_outcome(data, asked, mapped, means, answer, now_ms) for asked in batch]
     results = _by_message(mapped.find("results", data), batch, mapped)
     return [
-        _outcome(results[index], asked, mapped, means, answer.status, wait_ms) if index in results else MISSING_ITEM
+        _outcome(results[index], asked, mapped, means, answer, now_ms) if index in results else MISSING_ITEM
         for index, asked in enumerate(batch)
     ]
 
@@ -99,17 +122,43 @@ def _by_message(results: Any, batch: Sequence[Submission], mapped: Mapped) -> di
     return matched
 
 
-def _outcome(data: Any, asked: Submission, mapped: Mapped, means: Meaning, status: int, wait_ms: int | None) -> Outcome:
+def _outcome(data: Any, asked: Submission, mapped: Mapped, means: Meaning, answer: Answer, now_ms: int) -> Outcome:
     own_code = _code(mapped.find("code", data))
-    if own_code is not None:
-        means = mapped.codes.get(own_code, means)
-    elif mapped.codes and means is Meaning.ACCEPTED:
-        means = Meaning.UNLISTED  # the answer's own code decides, and it cannot be read
+    if own_code is None and mapped.code_header is not None:
+        own_code = _code(answer.headers.get(mapped.code_header, "").partition(":")[0])
+    if own_code is not None and own_code in mapped.codes:
+        means = mapped.codes[own_code]
+    elif mapped.code_decides and means is Meaning.ACCEPTED:
+        means = Meaning.UNLISTED  # no code that tells: the status alone would say too much
     found = mapped.find("provider_message_id", data)
-    provider_message_id = _provider_id(found, asked)
+    if found is None and mapped.id_header is not None:
+        found = answer.headers.get(mapped.id_header)
     return codes.outcome(
-        means, code=own_code or str(status), retry_after_ms=wait_ms, provider_message_id=provider_message_id
+        means,
+        code=own_code or str(answer.status),
+        retry_after_ms=_wait_ms(answer, mapped, means, now_ms),
+        provider_message_id=_provider_id(found, asked),
+        segments=_segments(mapped.find("segments", data)),
     )
+
+
+def _wait_ms(answer: Answer, mapped: Mapped, means: Meaning, now_ms: int) -> int | None:
+    """Return the wait that is asked for; a vendor's own header counts only where it asks us to slow down."""
+    if means is Meaning.ACCEPTED:
+        return None
+    wait_ms = codes.retry_after_ms(answer.headers.get("Retry-After"), now_ms=now_ms)
+    if wait_ms is None and means is Meaning.THROTTLED:
+        waits = (
+            codes.vendor_wait_ms(answer.headers.get(name), kind, now_ms=now_ms)
+            for name, kind in mapped.wait_headers.items()
+        )
+        return next((wait for wait in waits if wait is not None), None)
+    return wait_ms
+
+
+def _segments(value: Any) -> int | None:
+    text = str(value) if isinstance(value, str | int) else ""
+    return int(text) or None if text.isascii() and text.isdecimal() and len(text) <= SEGMENT_DIGITS_MAX else None
 
 
 def _code(value: Any) -> str | None:

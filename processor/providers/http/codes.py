@@ -10,6 +10,8 @@ from processor.core.outcome import Accepted, Deferred, Outcome, Rejected, Thrott
 from processor.core.words import Reason
 
 RETRY_AFTER_MS_MAX: Final = 86_400_000
+WAIT_KINDS: Final = ("seconds", "unix_s")
+WAIT_DIGITS_MAX: Final = 12
 
 
 class Meaning(StrEnum):
@@ -60,11 +62,18 @@ def meaning(status: int) -> Meaning:
     return STATUSES.get(status, CLASSES.get(status // 100, Meaning.UNLISTED))
 
 
-def outcome(means: Meaning, *, code: str, retry_after_ms: int | None, provider_message_id: str | None) -> Outcome:
+def outcome(
+    means: Meaning,
+    *,
+    code: str,
+    retry_after_ms: int | None,
+    provider_message_id: str | None,
+    segments: int | None = None,
+) -> Outcome:
     """Return the outcome of an answer."""
     match means:
         case Meaning.ACCEPTED:
-            return Accepted(provider_message_id, code)
+            return Accepted(provider_message_id, code, segments)
         case Meaning.DEFERRED:
             return Deferred(Reason.PROVIDER_DEFERRED, code, retry_after_ms)
         case Meaning.THROTTLED:
@@ -94,4 +103,12 @@ def retry_after_ms(value: str | None, *, now_ms: int) -> int | None:
             wait_ms = int(parsedate_to_datetime(value).timestamp() * 1000) - now_ms
         except (ValueError, OverflowError, OSError):
             return None
+    return min(max(wait_ms, 0), RETRY_AFTER_MS_MAX)
+
+
+def vendor_wait_ms(value: str | None, kind: str, *, now_ms: int) -> int | None:
+    """Return the wait that a vendor's own header asks for, in one of `WAIT_KINDS`; None if it is no number."""
+    if value is None or not (value.isascii() and value.isdecimal() and len(value) <= WAIT_DIGITS_MAX):
+        return None
+    wait_ms = int(value) * 1000 - (now_ms if kind == "unix_s" else 0)
     return min(max(wait_ms, 0), RETRY_AFTER_MS_MAX)

@@ -1,20 +1,23 @@
-"""Placeholders, filled structurally: a value lands in its leaf and nowhere else."""
+"""Placeholders, filled structurally: a value lands in its leaf and nowhere else. Templates are compiled once."""
 
 from __future__ import annotations
 
 import re
 from base64 import b64encode
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlencode, urlsplit, urlunsplit
+
+from processor.core.message import Attachment
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from processor.core.message import Attachment
+    from processor.core.message import Message
     from processor.providers.adapter import Submission
     from processor.providers.http.config import HttpConfig, Template
 
 PLACEHOLDER: Final = re.compile(r"\{\{\s*([A-Za-z_]+(?:\.[A-Za-z0-9_-]+)?)\s*\}\}")
+BLOCK: Final = re.compile(r"\{\{\s*(each|join|with|url)\s+([A-Za-z_]+(?:\.[A-Za-z0-9_-]+)?)\s*\}\}")
 
 
 class Missing:
@@ -23,75 +26,127 @@ class Missing:
 
 MISSING: Final = Missing()
 
-Json = str | int | float | bool | None | list["Json"] | dict[str, "Json"]
+Json = str | int | float | bool | None | Attachment | list["Json"] | dict[str, "Json"]
+"""What a filled template is made of; an attachment stays one until the body is written in its encoding."""
 
 
 class Scope:
     """What placeholders may name, for one submission (and, in a bulk call, for all: `items`)."""
 
-    def __init__(self, submission: Submission, config: HttpConfig, items: list[Json] | None = None) -> None:
-        self._submission = submission
-        self._config = config
-        self._items = items
+    __slots__ = ("attempt", "it", "items", "message")
 
-    def value(self, name: str) -> Json | Missing:
-        """Return the typed value of a placeholder; what is empty counts as missing."""
-        group, _, key = name.partition(".")
-        if key:
-            return GROUPS[group](self._submission, self._config).get(key, MISSING)
-        if name == "items":
-            return MISSING if self._items is None else self._items
-        value = NAMES[name](self._submission, self._config)
-        return MISSING if value is None or value in ("", []) else value
+    def __init__(self, submission: Submission, items: list[Json] | None = None) -> None:
+        self.message: Message = submission.message
+        self.attempt = submission.attempt
+        self.items = items
+        self.it: Json = None  # within {{ each … }}: the one at hand
 
 
-NAMES: Final[Mapping[str, Callable[[Submission, HttpConfig], Json]]] = {
-    "to": lambda asked, _: asked.message.to,
-    "cc": lambda asked, _: list(asked.message.cc),
-    "bcc": lambda asked, _: list(asked.message.bcc),
-    "recipients": lambda asked, _: [asked.message.to, *asked.message.cc, *asked.message.bcc],
-    "subject": lambda asked, _: asked.message.subject,
-    "text": lambda asked, _: asked.message.text,
-    "html": lambda asked, _: asked.message.html,
-    "attachments": lambda asked, _: [_attachment(attachment) for attachment in asked.message.attachments],
-    "message_id": lambda asked, _: asked.message.head.message_id,
-    "attempt": lambda asked, _: asked.attempt,
-    "channel": lambda asked, _: asked.message.head.channel,
-    "external_id": lambda asked, _: asked.message.head.external_id,
-    "campaign_id": lambda asked, _: asked.message.head.campaign_id,
-    "purpose": lambda asked, _: asked.message.head.purpose.value,
-    "username": lambda _, config: config.username,
-    "password": lambda _, config: config.password,
-    "token": lambda _, config: config.token,
+Fill = Callable[[Scope], Json | Missing]
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """A part of a template that is the same for every message."""
+
+    value: Json | Missing
+
+
+NAMES: Final[Mapping[str, Callable[[Scope], Json]]] = {
+    "to": lambda scope: scope.message.to,
+    "cc": lambda scope: list(scope.message.cc),
+    "bcc": lambda scope: list(scope.message.bcc),
+    "recipients": lambda scope: [scope.message.to, *scope.message.cc, *scope.message.bcc],
+    "subject": lambda scope: scope.message.subject,
+    "text": lambda scope: scope.message.text,
+    "html": lambda scope: scope.message.html,
+    "attachments": lambda scope: list(scope.message.attachments),
+    "message_id": lambda scope: scope.message.head.message_id,
+    "attempt": lambda scope: scope.attempt,
+    "channel": lambda scope: scope.message.head.channel,
+    "external_id": lambda scope: scope.message.head.external_id,
+    "campaign_id": lambda scope: scope.message.head.campaign_id,
+    "purpose": lambda scope: scope.message.head.purpose.value,
 }
 
-GROUPS: Final[Mapping[str, Callable[[Submission, HttpConfig], Mapping[str, str]]]] = {
-    "properties": lambda asked, _: asked.message.properties,
-    "params": lambda asked, _: asked.message.provider_params,
-    "settings": lambda _, config: config.settings,
+CONSTANTS: Final[Mapping[str, Callable[[HttpConfig], str | None]]] = {
+    "username": lambda config: config.username,
+    "password": lambda config: config.password,
+    "token": lambda config: config.token,
 }
 
+GROUPS: Final[Mapping[str, Callable[[Scope], Mapping[str, str]]]] = {
+    "properties": lambda scope: scope.message.properties,
+    "params": lambda scope: scope.message.provider_params,
+}
 
-def filled(template: Template, scope: Scope) -> Json | Missing:
-    """Return *template* with its leaves filled; members whose value is missing are left out."""
+PARTS: Final[Mapping[str, Callable[[Attachment], str]]] = {
+    "name": lambda attachment: base_name(attachment.file_name),
+    "type": lambda attachment: attachment.content_type,
+    "content": lambda attachment: b64encode(attachment.content or b"").decode("ascii"),
+}
+"""What `{{ it.… }}` gives of an attachment within `{{ each attachments }}`; its content in base64."""
+
+KNOWN: Final = sorted({*NAMES, *CONSTANTS, *(f"{group}.NAME" for group in (*GROUPS, "settings"))})
+"""What an error tells of the placeholders there are."""
+
+
+def is_known(name: str) -> bool:
+    """Tell whether a placeholder of that name has a meaning."""
+    group, _, key = name.partition(".")
+    if group == "it":
+        return not key or key in PARTS
+    return group in {*GROUPS, "settings"} if key else name in NAMES or name in CONSTANTS
+
+
+def names(template: Template, *, but: frozenset[str] = frozenset()) -> Iterator[str]:
+    """Every name in *template*, those in blocks too, except in blocks of the kinds in *but*."""
     if isinstance(template, str):
-        return _leaf(template, scope)
+        yield from (found[1] for found in PLACEHOLDER.finditer(template))
+    elif isinstance(template, Mapping):
+        for key, value in template.items():
+            block = BLOCK.fullmatch(key)
+            if block and block[1] not in but:
+                yield block[2]
+            yield from names(value, but=but)
+    elif isinstance(template, list | tuple):
+        for value in template:
+            yield from names(value, but=but)
+
+
+def compiled(template: Template, config: HttpConfig) -> Fill | Constant:
+    """
+    Return what fills *template*; members whose value is missing are left out.
+
+    A mapping with the one key `{{ each NAME }}` becomes a list with its value filled for each, `{{ join NAME }}` a
+    text with its value between them, `{{ with NAME }}` its value only if the message has NAME, `{{ url NAME }}` the
+    address NAME with the mapping as its query. What is the same for every message is worked out here, once.
+    """
+    if isinstance(template, str):
+        return _leaf(template, config)
     if isinstance(template, Mapping):
-        members = ((key, filled(value, scope)) for key, value in template.items())
-        return {key: value for key, value in members if not isinstance(value, Missing)}
+        key = next(iter(template), "")
+        block = BLOCK.fullmatch(key) if len(template) == 1 else None
+        return BLOCKS[block[1]](block[2], template[key], config) if block else _object(template, config)
     if isinstance(template, list | tuple):
-        return [value for value in (filled(item, scope) for item in template) if not isinstance(value, Missing)]
-    return template
+        return _array(template, config)
+    return Constant(template)
 
 
-def filled_text(template: str, scope: Scope) -> str:
-    """Return *template* as text, whatever the types of its values; missing ones are empty."""
-    return PLACEHOLDER.sub(lambda found: as_text(scope.value(found[1])), template)
+def text(template: str, config: HttpConfig) -> Callable[[Scope], str]:
+    """Return what fills *template* as text, whatever the types of its values; missing ones are empty."""
+    made = _text(template, config)
+    if isinstance(made, Constant):
+        fixed = as_text(made.value)
+        return lambda _: fixed
+    return made
 
 
 def as_text(value: Json | Missing) -> str:
     """Return a value as it stands within text."""
-    if isinstance(value, Missing) or value is None:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, Missing | Attachment) or value is None:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
@@ -100,31 +155,155 @@ def as_text(value: Json | Missing) -> str:
     return str(value)
 
 
-def names(template: Template) -> Iterator[str]:
-    """Every placeholder in *template*."""
-    if isinstance(template, str):
-        yield from (found[1] for found in PLACEHOLDER.finditer(template))
-    elif isinstance(template, Mapping):
-        for value in template.values():
-            yield from names(value)
-    elif isinstance(template, list | tuple):
-        for value in template:
-            yield from names(value)
+def as_json(value: Any) -> Any:
+    """Return an attachment as it stands in JSON where the template does not say how; for orjson's `default`."""
+    if isinstance(value, Attachment):
+        return {part: read(value) for part, read in PARTS.items()}
+    raise TypeError(type(value).__name__)
 
 
-def is_known(name: str) -> bool:
-    """Tell whether a placeholder of that name has a meaning."""
+def base_name(file_name: str) -> str:
+    """Return *file_name* without directories: a path would let a message choose where a careless reader saves it."""
+    return re.split(r"[/\\]", file_name)[-1].strip(". ") or "attachment"
+
+
+def value_of(name: str, config: HttpConfig) -> Fill | Constant:
+    """Return what reads the placeholder *name*; what is empty counts as missing, but for a message's own pairs."""
     group, _, key = name.partition(".")
-    return group in GROUPS if key else name in NAMES
+    if group == "settings" or name in CONSTANTS:
+        fixed = config.settings.get(key) if key else CONSTANTS[name](config)
+        return Constant(fixed or MISSING)
+    if group == "it":
+        return _part(key) if key else lambda scope: scope.it
+    if key:
+        pairs = GROUPS[group]
+        return lambda scope: pairs(scope).get(key, MISSING)
+    if name == "items":
+        return lambda scope: MISSING if scope.items is None else scope.items
+    read = NAMES[name]
+
+    def present(scope: Scope) -> Json | Missing:
+        value = read(scope)
+        return MISSING if value is None or value in ("", []) else value
+
+    return present
 
 
-def _leaf(template: str, scope: Scope) -> Json | Missing:
-    if "{{" not in template:
-        return template
+def _part(key: str) -> Fill:
+    read = PARTS[key]
+    return lambda scope: read(scope.it) if isinstance(scope.it, Attachment) else MISSING
+
+
+def _leaf(template: str, config: HttpConfig) -> Fill | Constant:
     whole = PLACEHOLDER.fullmatch(template)
-    return scope.value(whole[1]) if whole else filled_text(template, scope)
+    return value_of(whole[1], config) if whole else _text(template, config)
 
 
-def _attachment(attachment: Attachment) -> Json:
-    content = b64encode(attachment.content or b"").decode("ascii")
-    return {"name": attachment.file_name, "type": attachment.content_type, "content": content}
+def _text(template: str, config: HttpConfig) -> Callable[[Scope], str] | Constant:
+    pieces = PLACEHOLDER.split(template)  # literal, name, literal, name, …, literal
+    fills = [value_of(piece, config) if at % 2 else Constant(piece) for at, piece in enumerate(pieces)]
+    if all(isinstance(fill, Constant) for fill in fills):
+        return Constant("".join(as_text(fill.value) for fill in fills if isinstance(fill, Constant)))
+    return lambda scope: "".join(as_text(fill.value if isinstance(fill, Constant) else fill(scope)) for fill in fills)
+
+
+def _object(template: Mapping[str, Template], config: HttpConfig) -> Fill | Constant:
+    members = [(key, compiled(value, config)) for key, value in template.items()]
+    if all(isinstance(made, Constant) for _, made in members):
+        fixed = {key: made.value for key, made in members if isinstance(made, Constant)}
+        return Constant({key: value for key, value in fixed.items() if not isinstance(value, Missing)})
+    steps = [(key, *_step(made)) for key, made in members]
+
+    def fill(scope: Scope) -> Json:
+        filled: dict[str, Json] = {}
+        for key, make, fixed in steps:
+            value = fixed if make is None else make(scope)
+            if not isinstance(value, Missing):
+                filled[key] = value
+        return filled
+
+    return fill
+
+
+def _array(template: list[Template] | tuple[Template, ...], config: HttpConfig) -> Fill | Constant:
+    items = [compiled(item, config) for item in template]
+    if all(isinstance(made, Constant) for made in items):
+        values = [made.value for made in items if isinstance(made, Constant)]
+        return Constant([value for value in values if not isinstance(value, Missing)])
+    steps = [_step(made) for made in items]
+
+    def fill(scope: Scope) -> Json:
+        values = [fixed if make is None else make(scope) for make, fixed in steps]
+        return [value for value in values if not isinstance(value, Missing)]
+
+    return fill
+
+
+def _each(name: str, template: Template, config: HttpConfig) -> Fill | Constant:
+    listed, make = value_of(name, config), filler(compiled(template, config))
+    read = filler(listed)
+
+    def fill(scope: Scope) -> Json | Missing:
+        found = read(scope)
+        if not isinstance(found, list):
+            return MISSING
+        made: list[Json] = []
+        for scope.it in found:
+            value = make(scope)
+            if not isinstance(value, Missing):
+                made.append(value)
+        return made
+
+    return fill
+
+
+def _join(name: str, template: Template, config: HttpConfig) -> Fill | Constant:
+    read, separator = filler(value_of(name, config)), str(template)
+
+    def fill(scope: Scope) -> Json | Missing:
+        found = read(scope)
+        return separator.join(map(as_text, found)) if isinstance(found, list) else found
+
+    return fill
+
+
+def _with(name: str, template: Template, config: HttpConfig) -> Fill | Constant:
+    read, made = value_of(name, config), compiled(template, config)
+    if isinstance(read, Constant):
+        return Constant(MISSING) if isinstance(read.value, Missing) else made
+    make = filler(made)
+    return lambda scope: MISSING if isinstance(read(scope), Missing) else make(scope)
+
+
+def _url(name: str, template: Template, config: HttpConfig) -> Fill | Constant:
+    read, make = value_of(name, config), filler(compiled(template, config))
+    if isinstance(read, Constant) and isinstance(read.value, Missing):
+        return Constant(MISSING)
+    base = filler(read)
+
+    def fill(scope: Scope) -> Json | Missing:
+        parts, query = urlsplit(as_text(base(scope))), make(scope)
+        pairs = urlencode({key: as_text(value) for key, value in query.items()} if isinstance(query, dict) else {})
+        return urlunsplit(parts._replace(query="&".join(filter(None, (parts.query, pairs)))))
+
+    return fill
+
+
+BLOCKS: Final[Mapping[str, Callable[[str, Template, HttpConfig], Fill | Constant]]] = {
+    "each": _each,
+    "join": _join,
+    "with": _with,
+    "url": _url,
+}
+
+
+def filler(made: Fill | Constant) -> Fill:
+    """Return *made* as something to call."""
+    if isinstance(made, Constant):
+        fixed = made.value
+        return lambda _: fixed
+    return made
+
+
+def _step(made: Fill | Constant) -> tuple[Fill | None, Json | Missing]:
+    return (None, made.value) if isinstance(made, Constant) else (made, MISSING)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from aiohttp.abc import AbstractStreamWriter
+    from yarl import URL
 
     from processor.providers.http.config import HttpConfig
 
@@ -25,8 +26,8 @@ class Request:
     """What is sent."""
 
     body: bytes = field(repr=False)
-    content_type: str
     headers: Mapping[str, str] = field(repr=False)
+    url: URL = field(repr=False)  # its query may hold a key
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +35,15 @@ class Answer:
     """What came back."""
 
     status: int
-    retry_after: str | None
+    headers: Mapping[str, str] = field(repr=False)  # found whatever the case of their names
     body: bytes | None = field(repr=False)  # None: too long, or cut
 
 
 class Body(Payload):
     """A request body that remembers whether any of it may have left."""
 
-    def __init__(self, raw: bytes, content_type: str) -> None:
-        super().__init__(raw, content_type=content_type)
+    def __init__(self, raw: bytes) -> None:
+        super().__init__(raw)
         self._raw = raw
         self._size = len(raw)
         self.begun = False
@@ -71,12 +72,12 @@ class Wire:
 
     async def exchange(self, request: Request) -> Answer | Broken:
         """Send *request*; what breaks is a value."""
-        body = Body(request.body, request.content_type)
+        body = Body(request.body)
         try:
             async with self._opened().request(
-                self._config.method, self._config.url, data=body, headers=request.headers, allow_redirects=False
+                self._config.method, request.url, data=body, headers=request.headers, allow_redirects=False
             ) as response:
-                return Answer(response.status, response.headers.get("Retry-After"), await self._bounded(response))
+                return Answer(response.status, response.headers, await self._bounded(response))
         except (aiohttp.ClientError, OSError) as broken:  # a time-out is an OSError
             if body.begun:
                 return Broken(Stage.HAND_OVER)
