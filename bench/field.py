@@ -23,9 +23,9 @@ PROVIDER = "Bench"
 SIZES = Sizes(inbound=4, express=2, send=2, delay=2, events=3)
 
 
-def plan(concurrency: int) -> Plan:
+def plan(concurrency: int, bulk_size: int = 1) -> Plan:
     """Return a plan with one provider and one channel that reaches it on every lane."""
-    provider = Provider(PROVIDER, "bench", "Bench", "EMAIL", concurrency=concurrency)
+    provider = Provider(PROVIDER, "bench", "Bench", "EMAIL", bulk_size=bulk_size, concurrency=concurrency)
     channel = Channel(
         "Email", "E-mail", Action.EMAIL, "EMAIL", "Bench", PROVIDER, RetryPolicy(3, 60_000), providers=(PROVIDER,)
     )
@@ -39,6 +39,8 @@ class Field:
     bootstrap: str
     prefix: str
     concurrency: int = 400
+    bulk_size: int = 1
+    text_bytes: int = 1_590
 
     @property
     def connection(self) -> Connection:
@@ -52,14 +54,14 @@ class Field:
 
     def parts(self) -> Parts:
         """Make the topics, and return the parts of a process."""
-        specs = topic_specs(plan(self.concurrency), self.names, SIZES)
+        specs = topic_specs(plan(self.concurrency, self.bulk_size), self.names, SIZES)
         topics = Topics(self.connection)
         topics.apply(specs, 1)
         counts = topics.partitions(spec.name for spec in specs)
         return Parts(
             self.connection,
             self.names,
-            plan(self.concurrency),
+            plan(self.concurrency, self.bulk_size),
             counts,
             partial(open_codecs),
             slot="0",
@@ -67,16 +69,17 @@ class Field:
         )
 
 
-def message(number: int, *, priority: int = 4) -> Message:
-    """Return a message whose record has `VALUE_BYTES` bytes."""
-    return Message(Head(f"bench-{number:09d}", "Email", priority=priority), to="someone@example.com", text="x" * 1_590)
+def message(number: int, *, priority: int = 4, text_bytes: int = 1_590) -> Message:
+    """Return a message whose record has `VALUE_BYTES` bytes, or another length of text, in lines of 70 characters."""
+    lines = ("x" * 69 + "\n") * (text_bytes // 70) + "x" * (text_bytes % 70)
+    return Message(Head(f"bench-{number:09d}", "Email", priority=priority), to="someone@example.com", text=lines)
 
 
-def values(count: int) -> Iterator[tuple[str, bytes]]:
+def values(count: int, text_bytes: int) -> Iterator[tuple[str, bytes]]:
     """Yield ids and records."""
     codec = open_codecs().outbound
     for number in range(count):
-        yield f"bench-{number:09d}", codec.encode_message(message(number))
+        yield f"bench-{number:09d}", codec.encode_message(message(number, text_bytes=text_bytes))
 
 
 def fill(field: Field, topics: Sequence[str], count: int, *, facts: bool) -> None:
@@ -84,7 +87,7 @@ def fill(field: Field, topics: Sequence[str], count: int, *, facts: bool) -> Non
     producer = Producer(field.connection.common() | {"linger.ms": 5, "queue.buffering.max.messages": 200_000})
     now_ms = time.time_ns() // 1_000_000
     header = encode_facts(Facts(Origin(field.names.outbound, 0, 0), now_ms, now_ms, now_ms))
-    for number, (key, value) in enumerate(values(count)):
+    for number, (key, value) in enumerate(values(count, field.text_bytes)):
         while True:
             try:
                 producer.produce(

@@ -12,7 +12,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from bench.field import Field, event_instants, fill, send_topics
 from processor.core.outcome import Accepted, Outcome
 from processor.kafka.transactions import Output
-from processor.providers.adapter import Submission
+from processor.providers.adapter import Adapter, Submission
 from processor.stages.assembly import calm_collector, dispatch_loops, intake_loops, run_loops
 from processor.stages.dispatch.caller import EventLoop
 from processor.stages.forward import ForwardLoop
@@ -103,12 +103,12 @@ class Instant:
         """Do nothing."""
 
 
-def dispatch(field: Field, count: int, answer_s: float) -> float:
+def dispatch(field: Field, count: int, adapter: Adapter) -> float:
     """Return the rate from the first to the last delivery event, over three lanes of one provider."""
     parts = field.parts()
     fill(field, send_topics(field), count, facts=True)
     events = EventLoop()
-    loops = dispatch_loops(parts, dict.fromkeys(parts.plan.providers, Instant(answer_s)), events)
+    loops = dispatch_loops(parts, dict.fromkeys(parts.plan.providers, adapter), events)
     stopping = threading.Event()
     running = threading.Thread(target=run_loops, args=(loops, stopping))
     running.start()
@@ -116,6 +116,7 @@ def dispatch(field: Field, count: int, answer_s: float) -> float:
         instants = apart.submit(event_instants, field, count, within_s=120).result()
     stopping.set()
     running.join()
+    events.run(adapter.close())
     events.close()
     if len(instants) != count:
         raise RuntimeError(f"{len(instants)} events of {count}")
@@ -124,9 +125,9 @@ def dispatch(field: Field, count: int, answer_s: float) -> float:
 
 def dispatch_instant(field: Field, count: int) -> float:
     """Dispatch to a provider that answers at once."""
-    return dispatch(field, count, 0.0)
+    return dispatch(field, count, Instant(0.0))
 
 
 def dispatch_50ms(field: Field, count: int) -> float:
     """Dispatch to a provider that answers after 50 ms."""
-    return dispatch(field, count, 0.05)
+    return dispatch(field, count, Instant(0.05))
