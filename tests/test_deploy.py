@@ -173,10 +173,11 @@ class TestAlerts:
 class TestDashboard:
     @pytest.mark.parametrize(("title", "expression"), EXPRESSIONS)
     def test_each_panel_shows_something_of_a_busy_processor(self, prometheus: str, title: str, expression: str) -> None:
-        answer = query(prometheus, filled(expression))
+        asked = filled(expression)
+        assert query(prometheus, asked)["status"] == "success"
 
-        assert answer["status"] == "success"
-        assert answer["data"]["result"], title
+        # What happens once a second may be missing from the five seconds that a rate looks at, on a busy machine.
+        eventually(lambda: query(prometheus, asked)["data"]["result"], within_s=15, what=title)
 
     def test_no_two_panels_share_an_id_or_a_place(self) -> None:
         panels = DASHBOARD["panels"]
