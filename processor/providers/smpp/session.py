@@ -57,7 +57,7 @@ class Session:
                     lambda: link, config.host, config.port, ssl=tls, server_hostname=config.host if tls else None
                 )
             answer = await link.ask(bind(role, config), within_s=config.bind_timeout_ms / 1000)
-        except OSError:  # refused, unreachable, not resolved, TLS, time-out
+        except (OSError, UnicodeError):  # refused, unreachable, not resolved, TLS, time-out; no name at all
             link.abort()
             return Broken(Stage.CONNECT)
         except asyncio.CancelledError:
