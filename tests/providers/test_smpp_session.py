@@ -11,6 +11,7 @@ from processor.core.message import Attachment
 from processor.core.outcome import Accepted, Deferred, Rejected, Stage, Throttled, Unknown
 from processor.core.plan import Form
 from processor.core.words import Reason
+from processor.providers.smpp import link
 from processor.providers.smpp.adapter import SmppAdapter
 from processor.providers.smpp.backoff import Ended, wait_ms
 from processor.providers.smpp.pdu import PDU_BYTES_MAX, Malformed, take_pdus
@@ -277,6 +278,20 @@ async def test_a_submit_without_an_answer_keeps_its_place_and_a_window_of_such_i
         assert await one(adapter) == PERHAPS
         await eventually_async(lambda: peer.connections[0].ended, within_s=5)
         assert len(peer.connections[0].said(SUBMIT)) == 3
+
+
+async def test_a_submit_that_will_not_be_answered_any_more_leaves_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(link, "FORGOTTEN_S", 0.1)
+    peer = Peer({SUBMIT: silent})
+    async with against(peer, window_size=2, answer_timeout_ms=100) as adapter:
+        assert await one(adapter) == PERHAPS
+        session = await adapter._pool.session()
+        assert isinstance(session, Session)
+        assert session.link.unanswered == 1
+        await eventually_async(lambda: session.link.unanswered == 0, within_s=5)
+        del peer.on[SUBMIT]
+        assert isinstance(await one(adapter), Accepted)
+    assert len(peer.binds) == 1
 
 
 async def test_the_window_keeps_its_bound() -> None:
