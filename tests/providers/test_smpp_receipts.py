@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from processor.core.outcome import Accepted
+from processor.providers.smpp import session
 from processor.providers.smpp.adapter import SmppAdapter
 from processor.providers.smpp.receipt import Receipt, State, id_key, id_keys, is_receipt, parse
 from processor.sandbox.ledger import read_ledger
@@ -217,6 +218,20 @@ async def test_a_deliver_that_cannot_be_read_is_refused_for_good() -> None:
 
     assert await answered(inbox, broken) == [(0x66, 5, b"\0")]
     assert not inbox.receipts
+
+
+async def test_receipts_beyond_a_bound_are_left_to_the_centre(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "RECEIPTS_MAX", 3)
+    inbox, peer = Inbox(), Peer()
+    async with against(peer, receipts=inbox) as adapter:
+        await one(adapter)
+        for sequence in range(1, 11):
+            peer.last.send(delivered(sequence=sequence).encode())
+        await eventually_async(lambda: len(peer.said(DELIVER_RESP)) == 7, within_s=5)
+        inbox.may_return.set()
+        await eventually_async(lambda: len(peer.said(DELIVER_RESP)) == 10, within_s=5)
+
+    assert [pdu.status for pdu in peer.said(DELIVER_RESP)] == [0x64] * 7 + [0] * 3
 
 
 # Against the sandbox.

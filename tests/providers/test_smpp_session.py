@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from processor.core.message import Attachment
 from processor.core.outcome import Accepted, Deferred, Rejected, Stage, Throttled, Unknown
 from processor.core.plan import Form
 from processor.core.words import Reason
+from processor.providers.smpp import link
 from processor.providers.smpp.adapter import SmppAdapter
 from processor.providers.smpp.backoff import Ended, wait_ms
 from processor.providers.smpp.pdu import PDU_BYTES_MAX, Malformed, take_pdus
 from processor.providers.smpp.session import Session
 from tests.providers.certificates import certificate
 from tests.providers.smsc_peer import ENQUIRE, SUBMIT, UNBIND, UNBIND_RESP, Connection, Peer, against, raw
-from tests.providers.twins import PASSWORD, listening, sandbox_at, smpp_config, submission
+from tests.providers.twins import PASSWORD, listening, opened, sandbox_at, smpp_config, submission
 from tests.support.eventually import eventually_async
 
 if TYPE_CHECKING:
@@ -45,6 +47,10 @@ def status(code: int) -> Any:
 async def one(adapter: SmppAdapter, to: str = ANN, **content: Any) -> Outcome:
     (outcome,) = await adapter.send([submission(to, **content)])
     return outcome
+
+
+def refused(field: str, reason: Reason = Reason.INVALID_RECIPIENT) -> Rejected:
+    return Rejected(reason, stage=Stage.CONNECT, field_name=field)
 
 
 def sent_soon(adapter: SmppAdapter, count: int) -> list[asyncio.Task[Sequence[Outcome]]]:
@@ -121,16 +127,35 @@ async def test_more_segments_than_the_channel_allows_are_refused_unsent(text: st
     assert not peer.connections
 
 
+async def test_what_a_text_message_cannot_carry_is_refused_unsent() -> None:
+    peer = Peer()
+    attachment = Attachment("contract.pdf", "application/pdf", b"%PDF")
+    async with against(peer) as adapter:
+        assert await one(adapter, attachments=(attachment,)) == refused("attachments", Reason.INVALID_CONTENT)
+        assert await one(adapter, cc=("+40722000112",)) == refused("cc")
+        assert await one(adapter, bcc=("+40722000112",)) == refused("bcc")
+        assert await one(adapter, text="") == refused("text", Reason.INVALID_CONTENT)
+        assert await one(adapter, text=None, html="<p>Hello</p>") == refused("text", Reason.INVALID_CONTENT)
+    assert not peer.connections
+
+
+async def test_a_host_that_is_no_name_is_certainly_not_sent() -> None:
+    async with opened(smpp_config(1, host="a" * 70)) as adapter:
+        (outcome,) = await adapter.send([submission(ANN)])
+
+    assert outcome == Deferred(Reason.PROVIDER_UNAVAILABLE, stage=Stage.CONNECT)
+
+
 async def test_numbers_are_read_by_the_country_of_the_channel_and_only_allowed_countries_are_sent_to() -> None:
     peer = Peer()
     async with against(peer, countries=(40,)) as adapter:
         asked = submission("0722000111")._replace(form=Form(country="RO"))
         (outcome,) = await adapter.send([asked])
-        refused = await one(adapter, "+447700900123")
+        elsewhere = await one(adapter, "+447700900123")
 
     assert isinstance(outcome, Accepted)
     assert [submit.destination_addr for submit in peer.submits] == ["40722000111"]
-    assert refused == Rejected(Reason.INVALID_RECIPIENT, stage=Stage.CONNECT, field_name="to")
+    assert elsewhere == refused("to")
 
 
 # What is answered.
@@ -255,6 +280,20 @@ async def test_a_submit_without_an_answer_keeps_its_place_and_a_window_of_such_i
         assert len(peer.connections[0].said(SUBMIT)) == 3
 
 
+async def test_a_submit_that_will_not_be_answered_any_more_leaves_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(link, "FORGOTTEN_S", 0.1)
+    peer = Peer({SUBMIT: silent})
+    async with against(peer, window_size=2, answer_timeout_ms=100) as adapter:
+        assert await one(adapter) == PERHAPS
+        session = await adapter._pool.session()
+        assert isinstance(session, Session)
+        assert session.link.unanswered == 1
+        await eventually_async(lambda: session.link.unanswered == 0, within_s=5)
+        del peer.on[SUBMIT]
+        assert isinstance(await one(adapter), Accepted)
+    assert len(peer.binds) == 1
+
+
 async def test_the_window_keeps_its_bound() -> None:
     held: list[tuple[Connection, Pdu]] = []
     peer = Peer({SUBMIT: lambda connection, pdu: held.append((connection, pdu))})
@@ -306,7 +345,52 @@ async def test_a_cancelled_call_keeps_its_place_until_it_is_answered() -> None:
         assert isinstance(await second, Accepted)
 
 
+async def test_a_place_that_comes_free_for_a_caller_who_leaves_is_the_next_ones() -> None:
+    held: list[tuple[Connection, Pdu]] = []
+    peer = Peer({SUBMIT: lambda connection, pdu: held.append((connection, pdu))})
+    async with against(peer, window_size=1, answer_timeout_ms=10_000) as adapter:
+        first, leaving, third = (asyncio.create_task(one(adapter)) for _ in range(3))
+        await eventually_async(lambda: held, within_s=5)
+        session = await adapter._pool.session()
+        assert isinstance(session, Session)
+        session.link.data_received(raw(0x80000004, sequence=held[0][1].sequence))  # in one step with what follows
+        leaving.cancel()
+        assert isinstance(await first, Accepted)
+        await eventually_async(lambda: len(held) == 2, within_s=5)
+        held[1][0].answer(held[1][1])
+        assert isinstance(await third, Accepted)
+
+
 # Links that end.
+
+
+async def test_what_waits_for_room_when_a_link_ends_goes_out_on_the_next() -> None:
+    held: list[tuple[Connection, Pdu]] = []
+    peer = Peer({SUBMIT: lambda connection, pdu: held.append((connection, pdu))})
+    async with against(peer, window_size=1, answer_timeout_ms=10_000) as adapter:
+        peer.on.pop(SUBMIT)
+        await one(adapter)  # a bind that has worked is followed by another at once
+        peer.on[SUBMIT] = lambda connection, pdu: held.append((connection, pdu))
+        first, second = (asyncio.create_task(one(adapter)) for _ in range(2))
+        await eventually_async(lambda: held, within_s=5)
+        peer.last.cut()
+        assert await first == PERHAPS
+        await eventually_async(lambda: len(held) == 2, within_s=5)
+        held[1][0].answer(held[1][1])
+        assert isinstance(await second, Accepted)
+    assert len(peer.submits) == 3
+
+
+async def test_a_centre_that_hangs_up_on_every_bind_is_not_stormed() -> None:
+    def welcome_and_cut(connection: Connection, pdu: Pdu) -> None:
+        connection.answer(pdu, 0, b"x\0")
+        connection.writer.close()
+
+    peer = Peer({9: welcome_and_cut})
+    async with against(peer) as adapter:
+        outcomes = [await one(adapter) for _ in range(20)]
+    assert not any(isinstance(outcome, Accepted) for outcome in outcomes)
+    assert (len(peer.binds) <= 3, peer.bound_most) == (True, 1)
 
 
 async def test_an_unbind_is_answered_after_the_answers_that_are_owed_and_followed_by_a_new_bind() -> None:
@@ -445,11 +529,11 @@ async def test_closing_unbinds() -> None:
 
 async def test_a_wrong_password_is_told_to_all_and_tried_once_a_minute_whatever_the_number_of_binds() -> None:
     peer = Peer({9: status(0x0E)})
-    refused = Deferred(Reason.AUTHENTICATION_FAILED, "0x0000000E")
+    expected = Deferred(Reason.AUTHENTICATION_FAILED, "0x0000000E")
     async with against(peer, connections=3) as adapter:
         outcomes = [outcome for (outcome,) in await asyncio.gather(*sent_soon(adapter, 10))]
-        assert outcomes == [refused] * 10
-        assert await one(adapter) == refused
+        assert outcomes == [expected] * 10
+        assert await one(adapter) == expected
 
     assert len(peer.binds) == 1
 
@@ -487,6 +571,16 @@ def test_waits_grow_to_a_minute_and_a_refused_login_waits_a_minute_at_once() -> 
     ]
     assert [wait_ms(Ended(failures), jitter=0.999_999) for failures in (1, 2, 7)] == [999, 1_999, 59_999]
     assert wait_ms(Ended(1, is_refused=True), jitter=0.0) == 60_000
+
+
+async def test_one_bind_is_enough_where_another_is_refused() -> None:
+    def first_refused(connection: Connection, pdu: Pdu) -> None:
+        connection.answer(pdu, 0x05 if len(peer.binds) == 1 else 0)
+
+    peer = Peer({9: first_refused})
+    async with against(peer, connections=2) as adapter:
+        assert isinstance(await one(adapter), Accepted)
+    assert len(peer.binds) == 2
 
 
 async def test_a_transmitter_sends_while_its_receiver_is_refused() -> None:

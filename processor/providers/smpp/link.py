@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 UNREAD_BYTES_MAX: Final = 262_144  # of our answers, before a centre that asks and never reads is cut off
+FORGOTTEN_S: Final = 300.0  # after its time-out: a centre that has not answered by then will not
 DRAIN_MS_MAX: Final = 5_000  # for answers that a centre still owes when it unbinds
 
 NOT_SENT: Final = Broken(Stage.PREPARE)
@@ -42,8 +43,8 @@ class Link(asyncio.Protocol):
     """
     A connection with a window: never more than so many submits are without an answer.
 
-    A submit whose time is up, or whose caller has left, keeps its place until its answer comes; a centre
-    that has let all places lapse is hung up on.
+    A submit whose time is up, or whose caller has left, keeps its place until its answer comes, or none can be
+    expected any more; a centre that has let all places lapse is hung up on.
     """
 
     def __init__(self, *, window: int, on_deliver: Callable[[Pdu], None]) -> None:
@@ -85,7 +86,7 @@ class Link(asyncio.Protocol):
             return NOT_SENT
         sequence = self._next_sequence()
         answer: asyncio.Future[Pdu | Broken] = self._loop.create_future()
-        self._open[sequence] = Open(answer, self._loop.call_later(answer_s, self._lapsed, answer))
+        self._open[sequence] = Open(answer, self._loop.call_later(answer_s, self._lapsed, sequence))
         self._write(numbered(pdu, sequence))
         return await answer
 
@@ -210,11 +211,17 @@ class Link(asyncio.Protocol):
             self.respond(self._unbound_by, 0)
             self.close()
 
-    def _lapsed(self, answer: asyncio.Future[Pdu | Broken]) -> None:
+    def _lapsed(self, sequence: int) -> None:
+        answer = self._open[sequence].answer
         if not answer.done():
             answer.set_result(PERHAPS_SENT)
+        self._open[sequence] = Open(answer, self._loop.call_later(FORGOTTEN_S, self._forgotten, sequence))
         if len(self._open) >= self._window and all(each.answer.done() for each in self._open.values()):
             self.abort()
+
+    def _forgotten(self, sequence: int) -> None:
+        self._open.pop(sequence, None)
+        self._wake()
 
     def _end(self) -> None:
         if not self.ended.done():

@@ -40,8 +40,11 @@ def build(submission: Submission, config: SmppConfig) -> Parts | Rejected:
     recipient = e164(message.to, country=submission.form.country, countries=config.countries)
     if recipient is None:
         return rejected(Reason.INVALID_RECIPIENT, "to")
-    if message.cc or message.bcc:  # nobody would notice that they got nothing
+    # What a text message cannot carry is refused: left out, it would be reported as sent.
+    if message.cc or message.bcc:
         return rejected(Reason.INVALID_RECIPIENT, "cc" if message.cc else "bcc")
+    if message.attachments:
+        return rejected(Reason.INVALID_CONTENT, "attachments")
     refusal = refused_content(message)
     if refusal is not None:
         return refusal

@@ -57,7 +57,7 @@ class Session:
                     lambda: link, config.host, config.port, ssl=tls, server_hostname=config.host if tls else None
                 )
             answer = await link.ask(bind(role, config), within_s=config.bind_timeout_ms / 1000)
-        except OSError:  # refused, unreachable, not resolved, TLS, time-out
+        except (OSError, UnicodeError):  # refused, unreachable, not resolved, TLS, time-out; no name at all
             link.abort()
             return Broken(Stage.CONNECT)
         except asyncio.CancelledError:
@@ -105,11 +105,9 @@ class Session:
             self._spawn(self._delivered(pdu))
 
     async def _delivered(self, pdu: Pdu) -> None:
-        status = RX_T_APPN
+        status = RX_T_APPN  # also where the link, or this process, ends meanwhile
         try:
             status = await self._handed_over(pdu)
-        except Exception:  # noqa: BLE001, S110 - not ours: whatever went wrong, the centre sends it again
-            pass
         finally:
             self.link.respond(pdu, status, b"\0")  # §4.6.2: an empty message id
 
@@ -126,7 +124,10 @@ class Session:
         receipt = parse(deliver)
         if receipt is None:
             return RX_R_APPN
-        await self._receipts(receipt)
+        try:
+            await self._receipts(receipt)
+        except Exception:  # noqa: BLE001 - who takes receipts tells what went wrong; here it means: send it again
+            return RX_T_APPN
         return ROK
 
     def _spawn(self, work: Awaitable[None]) -> None:
