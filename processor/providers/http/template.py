@@ -52,22 +52,23 @@ class Constant:
     value: Json | Missing
 
 
-NAMES: Final[Mapping[str, Callable[[Scope], Json]]] = {
-    "to": lambda scope: scope.message.to,
-    "cc": lambda scope: list(scope.message.cc),
-    "bcc": lambda scope: list(scope.message.bcc),
+NAMES: Final[Mapping[str, Fill]] = {
+    "to": lambda scope: scope.message.to or MISSING,
+    "cc": lambda scope: list(scope.message.cc) or MISSING,
+    "bcc": lambda scope: list(scope.message.bcc) or MISSING,
     "recipients": lambda scope: [scope.message.to, *scope.message.cc, *scope.message.bcc],
-    "subject": lambda scope: scope.message.subject,
-    "text": lambda scope: scope.message.text,
-    "html": lambda scope: scope.message.html,
-    "attachments": lambda scope: list(scope.message.attachments),
+    "subject": lambda scope: scope.message.subject or MISSING,
+    "text": lambda scope: scope.message.text or MISSING,
+    "html": lambda scope: scope.message.html or MISSING,
+    "attachments": lambda scope: list(scope.message.attachments) or MISSING,
     "message_id": lambda scope: scope.message.head.message_id,
     "attempt": lambda scope: scope.attempt,
     "channel": lambda scope: scope.message.head.channel,
-    "external_id": lambda scope: scope.message.head.external_id,
-    "campaign_id": lambda scope: scope.message.head.campaign_id,
+    "external_id": lambda scope: scope.message.head.external_id or MISSING,
+    "campaign_id": lambda scope: scope.message.head.campaign_id or MISSING,
     "purpose": lambda scope: scope.message.head.purpose.value,
 }
+"""What placeholders read of a message; what is empty counts as missing."""
 
 CONSTANTS: Final[Mapping[str, Callable[[HttpConfig], str | None]]] = {
     "username": lambda config: config.username,
@@ -180,13 +181,7 @@ def value_of(name: str, config: HttpConfig) -> Fill | Constant:
         return lambda scope: pairs(scope).get(key, MISSING)
     if name == "items":
         return lambda scope: MISSING if scope.items is None else scope.items
-    read = NAMES[name]
-
-    def present(scope: Scope) -> Json | Missing:
-        value = read(scope)
-        return MISSING if value is None or value in ("", []) else value
-
-    return present
+    return NAMES[name]
 
 
 def _part(key: str) -> Fill:
