@@ -152,9 +152,9 @@ def _by_message(results: Any, batch: Sequence[Submission], mapped: Mapped) -> di
 
 
 def _outcome(data: Any, asked: Submission, mapped: Mapped, means: Meaning, answer: Answer, now_ms: int) -> Outcome:
-    own_code = _code(mapped.find("code", data))
+    own_code = _code(mapped.find("code", data), asked)
     if own_code is None and mapped.code_header is not None:
-        own_code = _code(answer.headers.get(mapped.code_header, "").partition(":")[0])
+        own_code = _code(answer.headers.get(mapped.code_header, "").partition(":")[0], asked)
     if own_code is not None and own_code in mapped.codes:
         means = mapped.codes[own_code]
     elif mapped.code_decides and means is Meaning.ACCEPTED:
@@ -190,15 +190,21 @@ def _segments(value: Any) -> int | None:
     return int(text) or None if text.isascii() and text.isdecimal() and len(text) <= SEGMENT_DIGITS_MAX else None
 
 
-def _code(value: Any) -> str | None:
+def _code(value: Any, asked: Submission) -> str | None:
     text = str(value) if isinstance(value, str | int) else ""
-    return text if CODE.fullmatch(text) else None
+    return text if CODE.fullmatch(text) and not _echoes(text, asked) else None
 
 
 def _provider_id(value: Any, asked: Submission) -> str | None:
     text = str(value) if isinstance(value, str | int) else ""
-    echoes = asked.message.to in text  # some services' ids hold the recipient; events must not
-    return text if PROVIDER_ID.fullmatch(text) and not echoes else None
+    return text if PROVIDER_ID.fullmatch(text) and not _echoes(text, asked) else None
+
+
+def _echoes(text: str, asked: Submission) -> bool:
+    """Tell whether *text* holds a recipient, as some services' ids do and events must not (FAULTS B22)."""
+    message, lowered = asked.message, text.lower()
+    everyone = (message.to, *message.cc, *message.bcc) if message.cc or message.bcc else (message.to,)
+    return any(len(text) >= len(one) - 1 and one.lstrip("+").lower() in lowered for one in everyone)
 
 
 def _json(body: bytes | None) -> Any:
