@@ -70,6 +70,9 @@ def test_a_provider_s_own_keys_win_over_the_preset_s_one_row_at_a_time() -> None
         ({"url": "https://{{ to }}/"}, "holds a placeholder that a URL may not"),
         ({"url": "https://{{ settings.host }}:x y/"}, "is not an http(s) URL"),
         ({"body": {"x": {"{{ each nobody }}": "{{ it }}"}}}, "holds a placeholder that is not known"),
+        ({"body": {"x": {"{{ eech cc }}": "{{ it }}"}}}, "holds {{ that begins no placeholder"),
+        ({"body": {"x": {"{{ each cc }}": "{{ it }}", "y": 1}}}, "holds {{ that begins no placeholder"),
+        ({"body": {"x": "{{ the subject }}"}}, "holds {{ that begins no placeholder"),
         ({"query": {"key": "{{ nobody }}"}}, "holds a placeholder that is not known"),
         ({"body": {"key": "{{ password }}"}}, "names password in a template, and nobody gives it"),
         ({"retry_after_headers": {"X-Wait": "weeks"}}, "is not one of the known values"),
@@ -114,6 +117,16 @@ def test_the_examples_of_the_page_work_as_they_stand_and_its_table_names_every_p
 
 
 ORDER = ["sendgrid", "mailgun", "postmark", "ses", "twilio", "vonage", "infobip", "sinch"]
+
+
+def test_a_call_for_several_messages_may_take_the_time_of_two() -> None:
+    (one, several) = (
+        loaded("providers", Other=SENDGRID | {"item": {"x": "{{ to }}"}, "body": "{{ items }}", "bulk_size": size})
+        for size in (1, 2)
+    )
+
+    times = [settings.plan().providers["Other"].call_timeout_ms for settings in (one, several)]
+    assert times == [45_000, 85_000]
 
 
 # Attachments.

@@ -13,6 +13,7 @@ from processor.core.message import Attachment
 
 if TYPE_CHECKING:
     from processor.core.message import Message
+    from processor.core.plan import Form
     from processor.providers.adapter import Submission
     from processor.providers.http.config import HttpConfig, Template
 
@@ -33,11 +34,12 @@ Json = str | int | float | bool | None | Attachment | list["Json"] | dict[str, "
 class Scope:
     """What placeholders may name, for one submission (and, in a bulk call, for all: `items`)."""
 
-    __slots__ = ("attempt", "it", "items", "message")
+    __slots__ = ("attempt", "form", "it", "items", "message")
 
     def __init__(self, submission: Submission, items: list[Json] | None = None) -> None:
         self.message: Message = submission.message
         self.attempt = submission.attempt
+        self.form: Form = submission.form
         self.items = items
         self.it: Json = None  # within {{ each … }}: the one at hand
 
@@ -50,6 +52,18 @@ class Constant:
     """A part of a template that is the same for every message."""
 
     value: Json | Missing
+
+
+ONE_CLICK: Final = "List-Unsubscribe=One-Click"  # RFC 8058 §3.1
+
+
+def _list_unsubscribe(scope: Scope) -> Json | Missing:
+    address = scope.form.list_unsubscribe
+    return address.replace("{{ message_id }}", scope.message.head.message_id) if address else MISSING
+
+
+def _list_unsubscribe_post(scope: Scope) -> Json | Missing:
+    return ONE_CLICK if (scope.form.list_unsubscribe or "").startswith("https:") else MISSING
 
 
 NAMES: Final[Mapping[str, Fill]] = {
@@ -67,6 +81,8 @@ NAMES: Final[Mapping[str, Fill]] = {
     "external_id": lambda scope: scope.message.head.external_id or MISSING,
     "campaign_id": lambda scope: scope.message.head.campaign_id or MISSING,
     "purpose": lambda scope: scope.message.head.purpose.value,
+    "list_unsubscribe": _list_unsubscribe,
+    "list_unsubscribe_post": _list_unsubscribe_post,
 }
 """What placeholders read of a message; what is empty counts as missing."""
 
@@ -113,6 +129,21 @@ def names(template: Template, *, but: frozenset[str] = frozenset()) -> Iterator[
     elif isinstance(template, list | tuple):
         for value in template:
             yield from names(value, but=but)
+
+
+def strays(template: Template) -> Iterator[str]:
+    """Every text in *template* with `{{` that is neither a placeholder nor, as the only key of a mapping, a block."""
+    if isinstance(template, str):
+        if "{{" in PLACEHOLDER.sub("", template):
+            yield template
+    elif isinstance(template, Mapping):
+        for key, value in template.items():
+            if "{{" in key and not (len(template) == 1 and BLOCK.fullmatch(key)):
+                yield key
+            yield from strays(value)
+    elif isinstance(template, list | tuple):
+        for value in template:
+            yield from strays(value)
 
 
 def compiled(template: Template, config: HttpConfig) -> Fill | Constant:
