@@ -142,7 +142,8 @@ class HttpSettings(ProviderSettings):
         return bool(getattr(self, key)) or (key in self.model_fields_set and not production)
 
     def _phases_ms(self) -> int:
-        return self.connect_timeout_ms + self.answer_timeout_ms
+        once = self.connect_timeout_ms + self.answer_timeout_ms
+        return 2 * once if self.bulk_size > 1 else once  # a batch that is refused as a whole is sent again, one by one
 
     def config(self) -> HttpConfig:
         """Return what the adapter is built with."""

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, PlainValidator, SecretStr,
 from pydantic_core import PydanticCustomError
 
 from processor.providers.content import is_address
-from processor.providers.http.template import KNOWN, is_known, names
+from processor.providers.http.template import KNOWN, is_known, names, strays
 from processor.settings.problems import shown
 from processor.settings.references import Outside
 from processor.stages.properties import compiled
@@ -144,6 +144,9 @@ def template(value: Any) -> Any:
     """Refuse a placeholder that nothing fills."""
     if any(not is_known(placeholder) and placeholder != "items" for placeholder in names(value)):
         raise wrong("holds a placeholder that is not known", f"one of {', '.join(KNOWN)} between {{{{ and }}}}")
+    if next(strays(value), None) is not None:
+        what = "holds {{ that begins no placeholder"
+        raise wrong(what, "{{ NAME }}, or as the only key of a mapping {{ each NAME }}, join, with or url")
     return value
 
 

@@ -9,10 +9,12 @@ import pytest
 
 from processor.core.message import Attachment, Head, Message
 from processor.core.outcome import Accepted, Deferred, Outcome, Rejected, Throttled, Unknown
+from processor.core.plan import Form
 from processor.core.words import Reason
 from processor.providers import presets
 from processor.providers.adapter import Submission
 from processor.providers.http.request import address
+from processor.settings.document import read
 from tests.providers.hosted import Asked, Reply, hosted, provider_config
 from tests.providers.twins import NOW_MS, PASSWORD, opened
 
@@ -447,6 +449,7 @@ def test_every_preset_is_tested_here() -> None:
 def test_a_preset_names_its_vendor_s_pages_and_goes_there(name: str) -> None:
     assert presets.text(name).count("# Request: https://") + presets.text(name).count("# Request and errors: ") == 1
     assert address(config_of(name)) == PRESETS[name].url
+    assert not read(presets.text(name), name=name).problems
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -467,6 +470,30 @@ async def test_what_a_message_does_not_have_is_not_in_the_request(name: str) -> 
     asked = await asked_of(name, PLAIN)
 
     assert asked.content == PRESETS[name].plain
+
+
+LEAVE = "https://bank.example/leave?m={{ message_id }}"
+UNSUBSCRIBE = {
+    "List-Unsubscribe": "<https://bank.example/leave?m=m:2>",
+    "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
+}
+ADDED: dict[str, Any] = {
+    "sendgrid": lambda content: content["headers"],
+    "mailgun": lambda content: {name[2:]: value for name, value in content if name.startswith("h:")},
+    "postmark": lambda content: {each["Name"]: each["Value"] for each in content[0]["Headers"]},
+    "ses": lambda content: {each["Name"]: each["Value"] for each in content["Content"]["Simple"]["Headers"][1:]},
+}
+
+
+@pytest.mark.parametrize("name", ADDED)
+async def test_a_mail_carries_how_its_channel_lets_people_leave(name: str) -> None:
+    for leave, headers in ((LEAVE, UNSUBSCRIBE), ("mailto:leave@bank.example", None)):
+        asked = Submission(PLAIN, 1, form=Form(list_unsubscribe=leave))
+        async with hosted(Reply(503)) as service, opened(config_of(name, url=service.url)) as adapter:
+            await adapter.send([asked])
+
+        found = ADDED[name](service.asked[0].content)
+        assert found == (headers or {"List-Unsubscribe": "<mailto:leave@bank.example>"})
 
 
 @pytest.mark.parametrize(

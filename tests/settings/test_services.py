@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 
+from processor.providers import presets
+from processor.providers.catalogue import open_adapter
 from processor.settings.load import load_text
 from tests.settings.small import HTTP, SMALL, changed, wrong
 
@@ -65,6 +70,9 @@ def test_a_provider_s_own_keys_win_over_the_preset_s_one_row_at_a_time() -> None
         ({"url": "https://{{ to }}/"}, "holds a placeholder that a URL may not"),
         ({"url": "https://{{ settings.host }}:x y/"}, "is not an http(s) URL"),
         ({"body": {"x": {"{{ each nobody }}": "{{ it }}"}}}, "holds a placeholder that is not known"),
+        ({"body": {"x": {"{{ eech cc }}": "{{ it }}"}}}, "holds {{ that begins no placeholder"),
+        ({"body": {"x": {"{{ each cc }}": "{{ it }}", "y": 1}}}, "holds {{ that begins no placeholder"),
+        ({"body": {"x": "{{ the subject }}"}}, "holds {{ that begins no placeholder"),
         ({"query": {"key": "{{ nobody }}"}}, "holds a placeholder that is not known"),
         ({"body": {"key": "{{ password }}"}}, "names password in a template, and nobody gives it"),
         ({"retry_after_headers": {"X-Wait": "weeks"}}, "is not one of the known values"),
@@ -87,6 +95,38 @@ def test_a_key_in_the_query_is_a_secret_like_any_other() -> None:
     assert any(
         "is a secret written in the file" in line for line in wrong(changed("providers", Other=keyed | {"token": "x"}))
     )
+
+
+PAGE = Path(__file__).parents[2] / "docs" / "providers" / "http.md"
+
+
+def test_the_examples_of_the_page_work_as_they_stand_and_its_table_names_every_preset() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    examples = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+
+    assert len(examples) == 3
+    for example in examples:
+        tree = yaml.safe_load(SMALL)
+        for section, values in yaml.safe_load(example).items():
+            tree.setdefault(section, {}).update(values)
+        environ = dict.fromkeys(re.findall(r"env: (\w+)", example), "s3cret")
+        settings = load_text(yaml.safe_dump(tree), name="commproc.yaml", environ=environ)
+        for name, config in settings.adapter_configs().items():
+            open_adapter(settings.providers[name].adapter, config)
+    assert re.findall(r"^\| `(\w+)` \| \[", page, re.MULTILINE) == sorted(presets.NAMES, key=ORDER.index)
+
+
+ORDER = ["sendgrid", "mailgun", "postmark", "ses", "twilio", "vonage", "infobip", "sinch"]
+
+
+def test_a_call_for_several_messages_may_take_the_time_of_two() -> None:
+    (one, several) = (
+        loaded("providers", Other=SENDGRID | {"item": {"x": "{{ to }}"}, "body": "{{ items }}", "bulk_size": size})
+        for size in (1, 2)
+    )
+
+    times = [settings.plan().providers["Other"].call_timeout_ms for settings in (one, several)]
+    assert times == [45_000, 85_000]
 
 
 # Attachments.

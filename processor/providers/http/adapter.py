@@ -40,9 +40,12 @@ class HttpAdapter:
 
     async def send(self, batch: Sequence[Submission]) -> Sequence[Outcome]:
         """Send *batch*; what must be refused is refused alone, the rest goes."""
+        if len(batch) == 1:  # most calls: their cost is that of a message
+            refused = self._requests.refusal(batch[0].message)
+            return await self._called(batch) if refused is None else [refused]
         refusals = [self._requests.refusal(asked.message) for asked in batch]
         going = [asked for asked, refusal in zip(batch, refusals, strict=True) if refusal is None]
-        answered = iter(await self._sent(going))
+        answered = iter(await self._sent(going) if going else ())
         return [refusal or next(answered) for refusal in refusals]
 
     async def close(self) -> None:
@@ -50,9 +53,7 @@ class HttpAdapter:
         await self._wire.close()
 
     async def _sent(self, batch: Sequence[Submission]) -> Sequence[Outcome]:
-        if not batch:
-            return []
-        if self._bulk or len(batch) == 1:
+        if self._bulk:
             return await self._called(batch)
         return [outcome for asked in batch for outcome in await self._called([asked])]
 

@@ -27,6 +27,7 @@ from processor.providers.http.template import (
     filler,
     is_known,
     names,
+    strays,
     text,
 )
 from processor.providers.http.wire import Request
@@ -161,6 +162,8 @@ def _check(config: HttpConfig) -> None:
 def _check_templates(config: HttpConfig) -> None:
     templates = {"body": config.body, "item": config.item, "headers": config.headers, "query": config.query}
     for setting, template in templates.items():
+        if next(strays(template), None) is not None:
+            raise ValueError(f"{setting}: holds {{{{ that begins no placeholder")
         for name in names(template):
             if not is_known(name) and (setting, name) != ("body", "items"):
                 raise ValueError(f"{setting}: {name} is not a placeholder; known ones: {', '.join(KNOWN)}")

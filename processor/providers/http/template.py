@@ -13,6 +13,7 @@ from processor.core.message import Attachment
 
 if TYPE_CHECKING:
     from processor.core.message import Message
+    from processor.core.plan import Form
     from processor.providers.adapter import Submission
     from processor.providers.http.config import HttpConfig, Template
 
@@ -33,11 +34,12 @@ Json = str | int | float | bool | None | Attachment | list["Json"] | dict[str, "
 class Scope:
     """What placeholders may name, for one submission (and, in a bulk call, for all: `items`)."""
 
-    __slots__ = ("attempt", "it", "items", "message")
+    __slots__ = ("attempt", "form", "it", "items", "message")
 
     def __init__(self, submission: Submission, items: list[Json] | None = None) -> None:
         self.message: Message = submission.message
         self.attempt = submission.attempt
+        self.form: Form = submission.form
         self.items = items
         self.it: Json = None  # within {{ each … }}: the one at hand
 
@@ -52,22 +54,37 @@ class Constant:
     value: Json | Missing
 
 
-NAMES: Final[Mapping[str, Callable[[Scope], Json]]] = {
-    "to": lambda scope: scope.message.to,
-    "cc": lambda scope: list(scope.message.cc),
-    "bcc": lambda scope: list(scope.message.bcc),
+ONE_CLICK: Final = "List-Unsubscribe=One-Click"  # RFC 8058 §3.1
+
+
+def _list_unsubscribe(scope: Scope) -> Json | Missing:
+    address = scope.form.list_unsubscribe
+    return address.replace("{{ message_id }}", scope.message.head.message_id) if address else MISSING
+
+
+def _list_unsubscribe_post(scope: Scope) -> Json | Missing:
+    return ONE_CLICK if (scope.form.list_unsubscribe or "").startswith("https:") else MISSING
+
+
+NAMES: Final[Mapping[str, Fill]] = {
+    "to": lambda scope: scope.message.to or MISSING,
+    "cc": lambda scope: list(scope.message.cc) or MISSING,
+    "bcc": lambda scope: list(scope.message.bcc) or MISSING,
     "recipients": lambda scope: [scope.message.to, *scope.message.cc, *scope.message.bcc],
-    "subject": lambda scope: scope.message.subject,
-    "text": lambda scope: scope.message.text,
-    "html": lambda scope: scope.message.html,
-    "attachments": lambda scope: list(scope.message.attachments),
+    "subject": lambda scope: scope.message.subject or MISSING,
+    "text": lambda scope: scope.message.text or MISSING,
+    "html": lambda scope: scope.message.html or MISSING,
+    "attachments": lambda scope: list(scope.message.attachments) or MISSING,
     "message_id": lambda scope: scope.message.head.message_id,
     "attempt": lambda scope: scope.attempt,
     "channel": lambda scope: scope.message.head.channel,
-    "external_id": lambda scope: scope.message.head.external_id,
-    "campaign_id": lambda scope: scope.message.head.campaign_id,
+    "external_id": lambda scope: scope.message.head.external_id or MISSING,
+    "campaign_id": lambda scope: scope.message.head.campaign_id or MISSING,
     "purpose": lambda scope: scope.message.head.purpose.value,
+    "list_unsubscribe": _list_unsubscribe,
+    "list_unsubscribe_post": _list_unsubscribe_post,
 }
+"""What placeholders read of a message; what is empty counts as missing."""
 
 CONSTANTS: Final[Mapping[str, Callable[[HttpConfig], str | None]]] = {
     "username": lambda config: config.username,
@@ -112,6 +129,21 @@ def names(template: Template, *, but: frozenset[str] = frozenset()) -> Iterator[
     elif isinstance(template, list | tuple):
         for value in template:
             yield from names(value, but=but)
+
+
+def strays(template: Template) -> Iterator[str]:
+    """Every text in *template* with `{{` that is neither a placeholder nor, as the only key of a mapping, a block."""
+    if isinstance(template, str):
+        if "{{" in PLACEHOLDER.sub("", template):
+            yield template
+    elif isinstance(template, Mapping):
+        for key, value in template.items():
+            if "{{" in key and not (len(template) == 1 and BLOCK.fullmatch(key)):
+                yield key
+            yield from strays(value)
+    elif isinstance(template, list | tuple):
+        for value in template:
+            yield from strays(value)
 
 
 def compiled(template: Template, config: HttpConfig) -> Fill | Constant:
@@ -180,13 +212,7 @@ def value_of(name: str, config: HttpConfig) -> Fill | Constant:
         return lambda scope: pairs(scope).get(key, MISSING)
     if name == "items":
         return lambda scope: MISSING if scope.items is None else scope.items
-    read = NAMES[name]
-
-    def present(scope: Scope) -> Json | Missing:
-        value = read(scope)
-        return MISSING if value is None or value in ("", []) else value
-
-    return present
+    return NAMES[name]
 
 
 def _part(key: str) -> Fill:

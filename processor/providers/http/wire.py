@@ -93,8 +93,8 @@ class Wire:
         limit = self._config.answer_bytes_max
         raw = bytearray()
         try:
-            while chunk := await response.content.read(limit + 1 - len(raw)):
-                raw += chunk
+            while not response.content.at_eof():
+                raw += await response.content.read(limit + 1 - len(raw))
                 if len(raw) > limit:
                     response.close()
                     return None
