@@ -3,60 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
-import ipaddress
 import ssl
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from processor.core.outcome import Accepted, Deferred, Rejected, Stage, Throttled, Unknown
 from processor.core.words import Reason
 from processor.sandbox.ledger import read_ledger
+from tests.providers.rogue import says
 from tests.providers.twins import PASSWORD, listening, opened, sandbox_at, smtp_config, submission
+from tests.support.certificates import certificate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
     from pathlib import Path
 
     from processor.core.outcome import Outcome
-
-POLITE = {b"EHLO": b"250 rogue\r\n", b"MAIL": b"250 ok\r\n", b"RCPT": b"250 ok\r\n", b"DATA": b"354 go\r\n"}
-
-
-def says(
-    seen: list[bytes],
-    *,
-    greeting: bytes = b"220 rogue\r\n",
-    dot: bytes = b"250 ok\r\n",
-    hangs_up_on_second: bytes = b"-",
-    **replies: bytes,
-) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]]:
-    """A server that answers each verb with the same bytes; with none, it hangs up."""
-    answers = POLITE | {verb.encode(): reply for verb, reply in replies.items()}
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(greeting)
-        while line := await reader.readline():
-            seen.append(line)
-            if sum(earlier.startswith(hangs_up_on_second) for earlier in seen) == 2:
-                return
-            verb = line[:4].strip().upper()
-            reply = answers.get(verb, b"250 ok\r\n")
-            writer.write(reply)
-            if not reply:
-                return
-            if verb == b"DATA" and reply.startswith(b"354"):
-                seen.append(await reader.readuntil(b"\r\n.\r\n"))
-                writer.write(dot)
-                if not dot:
-                    return
-
-    return serve
 
 
 async def outcome_from(serve: Any, **settings: Any) -> Outcome:
@@ -172,16 +134,6 @@ async def test_a_silent_server_is_left_in_time() -> None:
     assert outcome == Deferred(Reason.PROVIDER_UNAVAILABLE, stage=Stage.GREETING)
 
 
-async def test_one_refused_recipient_keeps_the_mail_from_all_and_the_session_clean(tmp_path: Path) -> None:
-    async with sandbox_at(tmp_path) as sandbox, opened(smtp_config(sandbox.smtp_port)) as adapter:
-        first = submission("ann@example.org", message_id="first", cc=("rcpt-550@example.org", "bob@example.org"))
-        outcomes = await adapter.send([first, submission("cat@example.org", message_id="second")])
-
-    assert [type(outcome) for outcome in outcomes] == [Rejected, Accepted]
-    (entry,) = [entry for entry in read_ledger(sandbox.ledger_path) if entry.accepted]
-    assert (entry.message_id, entry.recipients) == ("second", ("cat@example.org",))
-
-
 async def test_a_kept_session_that_the_server_closed_costs_no_attempt() -> None:
     connections: list[list[bytes]] = []
 
@@ -239,31 +191,6 @@ async def test_wrong_credentials_are_deferred_as_such(tmp_path: Path) -> None:
 
 
 # TLS.
-
-
-def certificate(folder: Path, *, host: str = "127.0.0.1") -> Path:
-    """A self-signed certificate with its key, in one PEM file."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
-    start = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
-    signed = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(start)
-        .not_valid_after(start + dt.timedelta(days=20_000))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(host))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    path = folder / f"{host}.pem"
-    path.write_bytes(
-        signed.public_bytes(serialization.Encoding.PEM)
-        + key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    return path
 
 
 async def test_starttls_carries_the_mail(tmp_path: Path) -> None:
