@@ -189,6 +189,16 @@ async def test_a_refusal_just_before_the_server_hangs_up_is_heard() -> None:
     assert await outcomes_from(server) == [Rejected(Reason.PROVIDER_REJECTED, "550 5.7.1")]
 
 
+async def test_454_is_a_failed_login_or_tls_and_no_request_to_slow_down() -> None:
+    login = says([], EHLO=offers("AUTH PLAIN"), AUTH=b"454 4.7.0 not now\r\n")
+    tls = says([], EHLO=offers("STARTTLS"), STAR=b"454 4.7.0 not now\r\n")
+
+    assert await outcomes_from(login, username="app", password=PASSWORD) == [
+        Deferred(Reason.AUTHENTICATION_FAILED, "454 4.7.0")
+    ]
+    assert await outcomes_from(tls, tls="starttls") == [Deferred(Reason.PROVIDER_UNAVAILABLE, "454 4.7.0")]
+
+
 # Codes of one's own.
 
 

@@ -35,6 +35,7 @@ class Line(asyncio.Protocol):
         self.encrypted = False
         self._received = bytearray()
         self._ended = False
+        self._lost = asyncio.Event()
         self._replies: list[Reply] = []
         self._wanted = 0
         self._timeout_s = 0.0
@@ -119,6 +120,14 @@ class Line(asyncio.Protocol):
         if self.transport is not None:
             self.transport.abort()
 
+    async def lost(self, timeout_ms: int) -> None:
+        """Return once the connection is no more: after `close`, TLS says goodbye first. Ends it after *timeout_ms*."""
+        try:
+            async with asyncio.timeout(timeout_ms / 1000):
+                await self._lost.wait()
+        except TimeoutError:
+            self.abort()
+
     # Called by the event loop.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -140,6 +149,7 @@ class Line(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Let reader and writer see the end."""
         self._end()
+        self._lost.set()
         if self._writable is not None and not self._writable.done():
             self._writable.set_exception(Cut())
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 Ended = Answer | Broken | Unfit
 
+GOODBYE_MS: Final = 1_000  # for a server to close its side when the pool closes
+
 log: Final = logger()
 
 
@@ -74,8 +76,11 @@ class Pool:
     async def close(self) -> None:
         """Say goodbye on every resting session; those at work end with their mail."""
         self._closed = True
-        while self._resting:
-            await self._resting.pop().session.quit()
+        leaving = [rested.session for rested in self._resting]
+        self._resting.clear()
+        for session in leaving:
+            await session.quit()
+        await asyncio.gather(*(session.line.lost(GOODBYE_MS) for session in leaving))
 
     async def _opened(self) -> Session | Answer | Broken:
         if self._trusted:

@@ -23,7 +23,8 @@ CODE: Final = re.compile(r"[45][0-9]{2}|[45]\.[0-9]{1,3}\.[0-9]{1,3}")
 """A refusal as configuration names it: a basic code, or an enhanced one (RFC 3463 §2)."""
 
 CLOSING: Final = 421  # RFC 5321 §3.8: the server closes the connection, whatever it was asked
-MAILBOX_FULL_OR_MANY: Final = 552
+FULL_OR_MANY: Final = 552
+NOT_AVAILABLE_NOW: Final = 454
 
 
 class Step(StrEnum):
@@ -176,8 +177,11 @@ def meaning(reply: Reply, step: Step, tables: Tables = PACKAGED) -> Meaning | No
     basic = tables.basic.get(reply.code, SEVERITY[severity])
     if reply.code == CLOSING:
         return basic  # whatever else it says, the connection is closed and the message is not at fault
-    if step is Step.RCPT and reply.code == MAILBOX_FULL_OR_MANY:
+    if step is Step.RCPT and reply.code == FULL_OR_MANY:
         basic = Meaning.DEFERRED  # RFC 5321 §4.5.3.1.10: older servers say so of too many recipients
+    if reply.code == NOT_AVAILABLE_NOW and step in {Step.SESSION, Step.AUTH}:
+        # With 4.7.0, which elsewhere limits rates, it is the failure of TLS (RFC 3207 §4) or of a login (RFC 4954 §6).
+        return basic if step is Step.AUTH else Meaning.UNAVAILABLE
     listed = tables.enhanced.get(reply.enhanced or "", basic)
     if step is Step.AUTH and listed in {Meaning.DEFERRED, Meaning.REJECTED}:
         return Meaning.AUTHENTICATION
