@@ -86,6 +86,60 @@ async def test_an_answer_that_comes_before_the_dot_is_none() -> None:
     assert outcome == Deferred(Reason.CONNECTION_BROKEN, stage=Stage.PREPARE)
 
 
+async def test_an_answer_that_comes_in_the_middle_of_a_large_mail_is_none() -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 rogue\r\n")
+        for reply in (b"250 hello\r\n", b"250 ok\r\n", b"250 ok\r\n", b"354 go\r\n"):
+            await reader.readline()
+            writer.write(reply)
+        await reader.readline()
+        writer.write(b"250 already\r\n")
+        await reader.read()
+
+    async with listening(serve) as port, opened(smtp_config(port)) as adapter:
+        (outcome,) = await adapter.send([submission("ann@example.org", text="x\n" * 10_000_000)])
+
+    assert outcome == Deferred(Reason.CONNECTION_BROKEN, stage=Stage.PREPARE)
+
+
+async def test_a_server_that_stops_reading_a_large_mail_has_certainly_not_got_it() -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 rogue\r\n")
+        for reply in (b"250 hello\r\n", b"250 ok\r\n", b"250 ok\r\n", b"354 go\r\n"):
+            await reader.readline()
+            writer.write(reply)
+        await asyncio.Event().wait()
+
+    async with listening(serve) as port, opened(smtp_config(port, data_timeout_ms=100)) as adapter:
+        (outcome,) = await adapter.send([submission("ann@example.org", text="x\n" * 10_000_000)])
+
+    assert outcome == Deferred(Reason.CONNECTION_BROKEN, stage=Stage.PREPARE)
+
+
+@pytest.mark.parametrize("step", ["MAIL", "RCPT", "DATA", "."])
+async def test_a_silent_server_is_left_in_time_at_every_step(step: str) -> None:
+    never = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 rogue\r\n")
+        while line := await reader.readline():
+            if line.startswith(step.encode()):
+                await never.wait()
+            writer.write(b"354 go\r\n" if line.startswith(b"DATA") else b"250 ok\r\n")
+            if line.startswith(b"DATA"):
+                await never.wait()
+
+    async with listening(serve) as port:
+        config = smtp_config(port, command_timeout_ms=50, answer_timeout_ms=50)
+        async with opened(config) as adapter:
+            (outcome,) = await adapter.send([submission("ann@example.org")])
+
+    if step == ".":
+        assert outcome == Unknown(Reason.ANSWER_MISSING)
+    else:
+        assert outcome == Deferred(Reason.CONNECTION_BROKEN, stage=Stage.PREPARE)
+
+
 async def test_an_endless_reply_is_cut() -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"220 rogue\r\n")
