@@ -13,7 +13,7 @@ from processor.core.outcome import Rejected, Stage
 from processor.core.words import Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
 
     from processor.core.message import Message
 
@@ -135,28 +135,26 @@ def rejected(reason: Reason, field_name: str) -> Rejected:
 
 
 def _refused_recipients(message: Message, is_recipient: Callable[[str], bool]) -> Rejected | None:
-    for name, values in (("to", (message.to,)), ("cc", message.cc), ("bcc", message.bcc)):
-        if not all(is_recipient(value) for value in values):
-            return rejected(Reason.INVALID_RECIPIENT, name)
+    if not is_recipient(message.to):
+        return rejected(Reason.INVALID_RECIPIENT, "to")
+    if message.cc and not all(map(is_recipient, message.cc)):
+        return rejected(Reason.INVALID_RECIPIENT, "cc")
+    if message.bcc and not all(map(is_recipient, message.bcc)):
+        return rejected(Reason.INVALID_RECIPIENT, "bcc")
     return None
 
 
 def _refused_content(message: Message) -> Rejected | None:
-    for name, lines in _lines(message):
-        if not all(_is_clean_line(line) for line in lines):
-            return rejected(Reason.INVALID_CONTENT, name)
-    for name, body in (("text", message.text), ("html", message.html)):
-        if body is not None and not _is_clean_body(body):
-            return rejected(Reason.INVALID_CONTENT, name)
-    if any(not CONTENT_TYPE.fullmatch(attachment.content_type) for attachment in message.attachments):
-        return rejected(Reason.INVALID_CONTENT, "attachments")
+    if message.subject and not _is_clean_line(message.subject):
+        return rejected(Reason.INVALID_CONTENT, "subject")
+    if message.text is not None and not _is_clean_body(message.text):
+        return rejected(Reason.INVALID_CONTENT, "text")
+    if message.html is not None and not _is_clean_body(message.html):
+        return rejected(Reason.INVALID_CONTENT, "html")
+    for attachment in message.attachments:
+        if not _is_clean_line(attachment.file_name) or not CONTENT_TYPE.fullmatch(attachment.content_type):
+            return rejected(Reason.INVALID_CONTENT, "attachments")
     return None
-
-
-def _lines(message: Message) -> Iterable[tuple[str, Iterable[str]]]:
-    """The fields that are written where a line end would mean something."""
-    yield "subject", (message.subject or "",)
-    yield "attachments", (attachment.file_name for attachment in message.attachments)
 
 
 def _is_clean_line(text: str) -> bool:

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 ATTEMPT_HEADER: Final = "X-Comm-Attempt"
 TEXT_BYTES: Final = bytes([9, *range(32, 127), *range(128, 256)])  # everything but line ends and controls
-LINES: Final = re.compile(rb"(?:.{0,998}\r\n)+")  # RFC 5322 §2.1.1; the dot stands for all but LF
 LINE_END: Final = re.compile("\r\n|\r|\n")
 FIELDS: Final = {
     "Content-Type": "attachments",
@@ -177,7 +176,7 @@ def _text(subtype: str, text: str, *, eight_bit: bool) -> Part:
     lines = LINE_END.sub("\r\n", text) if "\r" in text else text.replace("\n", "\r\n")
     # b2a_qp breaks lines as the first one in its input ends: there must be one.
     raw = (lines if lines.endswith("\r\n") else lines + "\r\n").encode("utf-8")
-    if _is_wire_safe(raw):
+    if _is_plain(raw):
         if raw.isascii():
             return _part(f"text/{subtype}; charset=us-ascii", "7bit", raw)
         if eight_bit:
@@ -224,11 +223,19 @@ def _base64(raw: bytes) -> bytes:
     return b"\r\n".join(encoded[at : at + BASE64_LINE] for at in range(0, len(encoded), BASE64_LINE))
 
 
-def _is_wire_safe(raw: bytes) -> bool:
+def _is_plain(raw: bytes) -> bool:
     """
-    Tell whether *raw* is lines of at most 998 bytes, without controls, that end in CRLF and nothing else.
+    Tell whether *raw* is lines of at most 998 bytes (RFC 5322 §2.1.1) without controls.
 
-    A CR or LF alone is a line end to some servers: what follows could be a mail of its own (FAULTS trap 14).
+    A CR or LF alone is a line end to some servers: what follows could be a mail of its own (FAULTS trap
+    14). What remains without all else must therefore be CRLF, as often as there are lines.
     """
     ends = raw.translate(None, TEXT_BYTES)
-    return ends == b"\r\n" * (len(ends) // 2) and LINES.fullmatch(raw) is not None
+    if ends != b"\r\n" * (len(ends) // 2):
+        return False
+    at = 0
+    while at < len(raw):  # the last line end within reach: the lines before it are shorter still
+        at = raw.rfind(b"\r\n", at, at + header.LINE_BYTES_MAX + 2) + 2
+        if at == 1:
+            return False
+    return True

@@ -27,6 +27,7 @@ AGREED: Final = 250  # RFC 5321 §4.2.3
 GO_AHEAD: Final = 354
 GREETING: Final = 220
 TAKEN: Final = EXPECTED[Step.RCPT]
+USUAL: Final = [AGREED, AGREED, GO_AHEAD]
 OVER: Final = frozenset({CLOSING, MALFORMED.code})
 """Replies after which the line is cut, by the server or by us: there are no more."""
 
@@ -265,6 +266,8 @@ class Session:
 
 def _decided(replies: Sequence[Reply], recipients: int) -> Answer | None:
     """Return what keeps a mail from everybody, as far as *replies* (to MAIL, each RCPT, DATA) tell."""
+    if recipients == 1 and [reply.code for reply in replies] == USUAL:
+        return None
     of_mail, of_recipients, of_data = replies[0], replies[1 : recipients + 1], replies[recipients + 1 :]
     if of_mail.code != AGREED:
         return Answer(Step.MAIL, of_mail)
