@@ -8,7 +8,7 @@ from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_va
 from processor.providers.smtp.adapter import signer_of
 from processor.providers.smtp.config import DkimKey, SmtpConfig
 from processor.providers.smtp.reply import tables
-from processor.settings.kinds import Address, Domain, Duration, Name, Secret, Text, encrypted, wrong
+from processor.settings.kinds import Address, Domain, Duration, Secret, Text, encrypted, wrong
 from processor.settings.models import Optional, PemFile
 from processor.settings.providers import ProviderSettings
 from processor.settings.section import Section
@@ -19,7 +19,7 @@ Meant = Literal["deferred", "throttled", "rejected", "authentication", "unavaila
 class DkimSettings(Section):
     """The key that signs the mails of a domain, RFC 6376; the domain is the key of the mapping."""
 
-    selector: Name = Field(description="Receivers find the public key in DNS at SELECTOR._domainkey.DOMAIN.")
+    selector: Domain = Field(description="Receivers find the public key in DNS at SELECTOR._domainkey.DOMAIN.")
     key: Secret = Field(description="Private key as PEM without a password: RSA (2048 bits is usual) or Ed25519.")
 
     @field_validator("key")
@@ -112,8 +112,9 @@ class SmtpSettings(ProviderSettings):
         return self
 
     def _phases_ms(self) -> int:
-        before = self.connect_timeout_ms + 4 * self.greeting_timeout_ms + 3 * self.command_timeout_ms
-        return before + self.data_timeout_ms + self.answer_timeout_ms
+        set_up = self.connect_timeout_ms + 4 * self.greeting_timeout_ms
+        waits = set_up if self.username else 0  # until somebody else's first login is over
+        return waits + set_up + 3 * self.command_timeout_ms + self.data_timeout_ms + self.answer_timeout_ms
 
     def config(self) -> SmtpConfig:
         """Return what the adapter is built with."""

@@ -131,6 +131,7 @@ async def test_a_signed_text_is_never_left_to_be_encoded_by_a_relay() -> None:
     ("of", "write"),
     [
         (DkimKey("example.com", "s1", "canary"), "a private key as PEM"),
+        (DkimKey("example.com", "s1;\r\nBcc: canary", signing_key("rsa")[0]), "a selector"),
         (key("rsa", domain="other.example"), "a key for the domain of from_address"),
     ],
 )

@@ -8,6 +8,7 @@ import email.policy
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import uvloop
 from aiosmtpd.controller import Controller
 
 from processor.core.message import Attachment
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from processor.core.outcome import Outcome
 
-SIZE_BYTES_MAX = 200_000
+SIZE_BYTES_MAX = 400_000
 
 REFUSES = {
     "gone@example.org": "550 5.1.1 no such mailbox",
@@ -225,6 +226,12 @@ async def test_starttls_that_postfix_requires_is_used_with_its_certificate_check
     assert isinstance(trusted, Accepted)
     (envelope,) = await relay.relayed("tls")
     assert b" with ESMTPS " in envelope.content
+
+
+def test_the_same_holds_on_the_event_loop_of_every_stage(relay: Relay) -> None:
+    batch = [submission("ann@example.org", text="ü" * number) for number in (1, 100, 100_000)]
+
+    assert uvloop.run(relay.send(*batch, uses_per_connection=2)) == [Accepted(code="250 2.0.0")] * 3
 
 
 async def test_hundreds_at_once_arrive_each_once(relay: Relay) -> None:

@@ -282,6 +282,23 @@ async def test_a_login_is_tried_again_after_the_pause_and_then_all_goes_on() -> 
     assert logins == 2
 
 
+async def test_a_silent_server_makes_nobody_wait_for_the_others_first_logins() -> None:
+    connections: list[object] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(writer)
+        await reader.read()
+
+    async with listening(serve) as port:
+        config = smtp_config(port, username="app", password=PASSWORD, greeting_timeout_ms=100)
+        async with opened(config) as adapter:
+            waiting = [adapter.send([submission("ann@example.org")]) for _ in range(20)]
+            found = [outcome for (outcome,) in await asyncio.gather(*waiting)]
+
+    assert found == [Deferred(Reason.PROVIDER_UNAVAILABLE, stage=Stage.GREETING)] * 20
+    assert len(connections) == 1
+
+
 async def test_a_kept_session_serves_on_while_logins_are_refused() -> None:
     seen: list[bytes] = []
     logins = 0

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from processor.providers.content import is_address
 from processor.providers.smtp.header import FIELD, FIELD_UTF8
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ class Signer:
 
     def __init__(self, key: DkimKey) -> None:
         """Load the key. Raises ValueError, which says what to write and not what was there."""
+        if not is_address(f"{key.selector}@{key.domain}") or not is_address(f"x@{key.selector}"):
+            raise ValueError("dkim: write a selector such as s1 for a domain such as example.com")
         try:
             private = load_pem_private_key(key.pem.encode(), password=None)
         except (ValueError, TypeError, UnsupportedAlgorithm):

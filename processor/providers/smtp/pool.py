@@ -46,8 +46,8 @@ class Pool:
     """
     At most so many sessions at once; the one that rested least is used first, so that spare ones age out.
 
-    While no login has succeeded, one is tried at a time, and after a refused one none for a while (FAULTS
-    S21): a mail server locks an account that is tried with an old password for each message.
+    While no login has succeeded, one is tried at a time for everybody, and after a refused one none for a while
+    (FAULTS S21): a mail server locks an account that is tried with an old password for each message.
     """
 
     def __init__(self, config: SmtpConfig, tls: ssl.SSLContext) -> None:
@@ -59,6 +59,7 @@ class Pool:
         self._login = asyncio.Lock()
         self._trusted = config.username is None  # whether the last login succeeded
         self._refusal: Refusal | None = None
+        self._failure: Answer | Broken | None = None  # of the last session that did not open
         self.offer = Offer()  # of the session that was opened last
 
     async def exchange(self, mail: Mail) -> Ended:
@@ -83,20 +84,25 @@ class Pool:
         await asyncio.gather(*(session.line.lost(GOODBYE_MS) for session in leaving))
 
     async def _opened(self) -> Session | Answer | Broken:
-        if self._trusted:
-            return await self._open()
-        async with self._login:
-            refusal = self._refusal
-            if refusal is not None and asyncio.get_running_loop().time() < refusal.until_s:
-                return refusal.answer
-            return await self._open()
+        if not self._trusted:
+            known = self._failure
+            async with self._login:
+                if self._failure is not None and self._failure is not known:
+                    return self._failure  # of whoever tried while we waited: each in turn would take too long
+                if self._refusal is not None and asyncio.get_running_loop().time() < self._refusal.until_s:
+                    return self._refusal.answer
+                if not self._trusted:
+                    return await self._open()
+        return await self._open()
 
     async def _open(self) -> Session | Answer | Broken:
         fresh = await Session.open(self._config, self._tls)
         if isinstance(fresh, Session):
             self.offer = fresh.offer
             self._trusted = True
-        elif isinstance(fresh, Answer) and fresh.step is Step.AUTH and fresh.reply.code != CLOSING:
+            return fresh
+        self._failure = fresh
+        if isinstance(fresh, Answer) and fresh.step is Step.AUTH and fresh.reply.code != CLOSING:
             self._refused(fresh)
         return fresh
 
