@@ -91,17 +91,17 @@ def signer_of(config: SmtpConfig) -> Signer | None:
 def parse(ended: Ended, indexes: Sequence[tuple[int, ...]], tables: Tables = PACKAGED) -> Outcome:
     """Return what the end of an exchange means for the message, whose recipients on the envelope have *indexes*."""
     match ended:
+        case Answer() if ended.step is not Step.RCPT:
+            found = outcome(ended.reply, ended.step, tables)
+            return _partly(found, ended.refused, indexes, tables) if ended.refused else found
+        case Answer():
+            replies = [reply for _, reply in ended.refused] or [ended.reply]
+            # Refused by each: never again only if nobody is left who may take it later.
+            return min((outcome(reply, Step.RCPT, tables) for reply in replies), key=_finality)
         case Broken():
             return BROKEN[ended.stage]
         case Unfit():
             return UNFIT[ended]
-        case Answer(step=Step.RCPT):
-            replies = [reply for _, reply in ended.refused] or [ended.reply]
-            # Refused by each: never again only if nobody is left who may take it later.
-            return min((outcome(reply, Step.RCPT, tables) for reply in replies), key=_finality)
-        case Answer():
-            found = outcome(ended.reply, ended.step, tables)
-            return _partly(found, ended.refused, indexes, tables) if ended.refused else found
         case _:
             assert_never(ended)
 

@@ -75,6 +75,8 @@ EXPECTED: Final = {  # RFC 5321 §4.3.2
     Step.DOT: frozenset({250}),
 }
 
+ACCEPTED: Final = EXPECTED[Step.DOT]
+
 ENHANCED: Final = {  # before the basic code
     "4.3.2": Meaning.THROTTLED,  # RFC 3463 §3.4: not accepting messages: overload, maintenance
     "4.4.5": Meaning.THROTTLED,  # RFC 3463 §3.5: mail system congestion
@@ -192,7 +194,7 @@ def meaning(reply: Reply, step: Step, tables: Tables = PACKAGED) -> Meaning | No
 
 def outcome(reply: Reply, step: Step, tables: Tables = PACKAGED) -> Outcome:
     """Return what *reply* means; a code that no table lists is temporary before the dot, Unknown after it."""
-    if step is Step.DOT and reply.code in EXPECTED[step]:
+    if step is Step.DOT and reply.code in ACCEPTED:
         return Accepted(code=str(reply))
     match meaning(reply, step, tables):
         case Meaning.DEFERRED:
