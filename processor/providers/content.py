@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import re
+import unicodedata
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
+
+import idna
 
 from processor.core.outcome import Rejected, Stage
 from processor.core.words import Reason
@@ -32,7 +36,12 @@ ADDRESS: Final = re.compile(
 )
 """One address, RFC 5321 `Mailbox` with a dot-string: no lists, groups, quotes, display names or parameters."""
 
-LOCAL_CHARS_MAX: Final = 64  # RFC 5321 §4.5.3.1.1
+ATOMS_UTF8: Final = re.compile(
+    r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\x80-\U0010ffff-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~\x80-\U0010ffff-]+)*"
+)
+"""A dot-string that may hold more than ASCII (RFC 6531 §3.3)."""
+
+LOCAL_CHARS_MAX: Final = 64  # RFC 5321 §4.5.3.1.1; octets in RFC 6531 §3.3
 ADDRESS_CHARS_MAX: Final = 254  # RFC 5321 §4.5.3.1.3, less the angle brackets
 
 PHONE: Final = re.compile(r"\+?[1-9][0-9]{6,14}")
@@ -48,6 +57,51 @@ def is_address(text: str) -> bool:
     return found is not None and len(found["local"]) <= LOCAL_CHARS_MAX
 
 
+def is_mailbox(text: str) -> bool:
+    """Tell whether *text* is exactly one mail address, which may hold more than ASCII (RFC 6531 §3.3)."""
+    if text.isascii():
+        return is_address(text)
+    if len(text) > ADDRESS_CHARS_MAX:
+        return False
+    local, _, domain = text.rpartition("@")
+    written = ascii_domain(domain)
+    return written is not None and is_address(f"x@{written}") and _is_local(local, len(written))
+
+
+def wire_address(mailbox: str) -> str:
+    """Return a `is_mailbox` as it goes on the wire: its domain in A-labels, which every server understands."""
+    if mailbox.isascii():
+        return mailbox
+    local, _, domain = mailbox.rpartition("@")
+    return f"{local}@{ascii_domain(domain)}"
+
+
+@lru_cache(4_096)
+def ascii_domain(domain: str) -> str | None:
+    """
+    Return *domain* in A-labels (RFC 5890 §2.3.2.1), None for what is no domain.
+
+    Nothing but letter case may be mapped away (UTS 46 maps much): what looks like an @ or a dot, or is
+    not seen at all, would make an address that somebody else reads differently.
+    """
+    if domain.isascii():
+        return domain
+    try:
+        written = idna.encode(domain, uts46=True, std3_rules=True).decode("ascii")
+        shown = idna.decode(written)
+    except UnicodeError:
+        return None
+    return written if shown == unicodedata.normalize("NFC", domain.lower()) else None
+
+
+def _is_local(local: str, domain_chars: int) -> bool:
+    """Tell whether *local* can stand before the @: visible characters that no reader maps to others."""
+    if not ATOMS_UTF8.fullmatch(local) or not local.isprintable() or unicodedata.normalize("NFKC", local) != local:
+        return False
+    octets = len(local.encode())
+    return octets <= LOCAL_CHARS_MAX and octets + 1 + domain_chars <= ADDRESS_CHARS_MAX
+
+
 def is_phone(text: str) -> bool:
     """Tell whether *text* is exactly one phone number."""
     return PHONE.fullmatch(text) is not None
@@ -59,7 +113,7 @@ def is_line(text: str) -> bool:
 
 
 RECIPIENT_KINDS: Final[Mapping[str, Callable[[str], bool]]] = {
-    "email": is_address,
+    "email": is_mailbox,
     "phone": is_phone,
     "any": is_line,
 }

@@ -4,7 +4,7 @@ Scripted behaviour: what the sandbox does with a message, told by its recipient.
 | recipient (before @, or up to a +) | SMTP                                   | HTTP                             |
 | ---------------------------------- | -------------------------------------- | -------------------------------- |
 | `bounce-550`                       | that code after the dot                | 422, with the code in the answer |
-| `rcpt-550`                         | that code to RCPT                      | as bounce                        |
+| `rcpt-550`, `rcpt-450-2x`          | that code to its RCPT; others go on    | as bounce                        |
 | `defer-451`, `defer-451-2x`        | that code; with 2x twice per message   | 503                              |
 | `throttle-421-2x`                  | that code, closing after 421           | 429, Retry-After: 1              |
 | `drop-before-dot`                  | cut instead of the answer to DATA      | cut, nothing in the ledger       |
@@ -12,8 +12,8 @@ Scripted behaviour: what the sandbox does with a message, told by its recipient.
 | `answer-600`                       | in the ledger, then that code          | likewise                         |
 | `slow-3s`, `slow-250ms`            | in the ledger, answered that much later| likewise                         |
 
-Every rule takes `-2x`: that often per message id, then accepted. Phone numbers say the same by their
-last digits:
+Every rule takes `-2x`: that often per message id (to RCPT: per recipient), then accepted. Phone numbers say
+the same by their last digits:
 
 | ends in         | is                                                  |
 | --------------- | --------------------------------------------------- |

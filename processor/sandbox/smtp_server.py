@@ -24,7 +24,14 @@ PATH: Final = re.compile(rb"(?:FROM|TO):<([^<>\s]*)>(?: .*)?", re.IGNORECASE)
 MESSAGE_ID: Final = re.compile(rb"^message-id:\s*<([^@>]+)@", re.IGNORECASE | re.MULTILINE)
 ATTEMPT: Final = re.compile(rb"^x-comm-attempt:\s*(\d{1,9})\s*$", re.IGNORECASE | re.MULTILINE)
 
-KEYWORDS: Final = ("PIPELINING", f"SIZE {MESSAGE_BYTES_MAX}", "8BITMIME", "ENHANCEDSTATUSCODES", "AUTH PLAIN LOGIN")
+KEYWORDS: Final = (
+    "PIPELINING",
+    f"SIZE {MESSAGE_BYTES_MAX}",
+    "8BITMIME",
+    "SMTPUTF8",
+    "ENHANCEDSTATUSCODES",
+    "AUTH PLAIN LOGIN",
+)
 
 TEXTS: Final = {
     421: "4.7.0 slow down",
@@ -116,9 +123,13 @@ class SmtpSession:
             return
         recipient = path[1].decode("utf-8", "replace")
         rule = self._server.behaviour.of_recipient(recipient)
+        if rule.action is Action.RCPT:  # no message id yet: times are counted by recipient
+            rule = self._server.behaviour.apply([recipient], recipient)
         if rule.action is Action.RCPT:
             await self._server.ledger.record(self._refusal(recipient, rule))
             self._say(rule.code, _text(rule.code))
+            if rule.code == 421:  # noqa: PLR2004 - RFC 5321 §4.2.3: the server closes
+                raise HungUp(politely=True)
             return
         self._envelope.recipients.append(recipient)
         self._say(250, "2.1.5 go on")
@@ -158,8 +169,11 @@ class SmtpSession:
         """Record a message that arrived whole, then answer as scripted."""
         envelope = self._envelope
         arrived = _arrived(envelope, content)
-        rule = self._server.behaviour.apply(envelope.recipients, arrived.message_id or arrived.sha256)
-        if rule.action in {Action.DROP_BEFORE_DOT, Action.RCPT}:
+        behaviour = self._server.behaviour
+        # A rule for RCPT had its turn, and must not stand before one that is to come.
+        asking = [one for one in envelope.recipients if behaviour.of_recipient(one).action is not Action.RCPT]
+        rule = behaviour.apply(asking, arrived.message_id or arrived.sha256) if asking else ACCEPT
+        if rule.action is Action.DROP_BEFORE_DOT:
             rule = ACCEPT  # its turn was earlier
         entry = replace(arrived, accepted=rule.action in ACCEPTED_BY, code=str(rule.code))
         number = await self._server.ledger.record(entry)

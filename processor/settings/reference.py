@@ -18,6 +18,9 @@ from processor.settings.root import Settings
 
 PLAIN: Final = {int: Kind("whole number", "4"), float: Kind("number", "0.2"), str: Kind("text", "text")}
 
+OWN_NAMES: Final = {"channels": ".CODE", "dkim": ".DOMAIN"}
+"""What stands for the names that users give to the sections of a mapping."""
+
 
 def keys(section: type[BaseModel]) -> dict[str, FieldInfo]:
     """Return the keys of *section* as they are written."""
@@ -32,9 +35,12 @@ def section_at(path: Path, tree: Any) -> type[BaseModel] | None:
             return None
         section = ChannelSettings if path[0] == "channels" else _adapter(path[1], tree)
         path = path[2:]
-    for step in path:
+    steps = iter(path)
+    for step in steps:
         field = keys(section).get(step) if section else None
         section = nested(field.annotation) if field else None
+        if field and _is_mapping(field.annotation):
+            next(steps, None)  # a name of the user's own
     return section
 
 
@@ -71,11 +77,13 @@ def overrides() -> str:
 def _sections(section: type[BaseModel], prefix: str) -> Iterator[tuple[str, type[BaseModel]]]:
     for key, field in keys(section).items():
         if key == "providers":
+            shared = list(_sections(ProviderSettings, "providers.NAME."))
             for adapter, below in ADAPTERS.items():
                 yield f"providers.NAME (adapter: {adapter})", below
-            yield from _sections(ProviderSettings, "providers.NAME.")
+                yield from (found for found in _sections(below, "providers.NAME.") if found not in shared)
+            yield from shared
         elif inner := nested(field.annotation):
-            name = f"{prefix}{key}{'.CODE' if key == 'channels' else ''}"
+            name = f"{prefix}{key}{OWN_NAMES.get(key, '')}"
             yield name, inner
             yield from _sections(inner, f"{name}.")
 

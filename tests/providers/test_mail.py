@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from processor.core.message import Attachment
 from processor.core.outcome import Rejected, Stage
+from processor.core.plan import Form
 from processor.core.words import Reason
 from processor.providers.catalogue import open_adapter
 from processor.providers.smtp.mail import Mail, build
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from email.message import EmailMessage
 
 CONFIG = smtp_config(25, from_name="Our Service", reply_to="help@example.com")
+
+ONE_CLICK = {"List-Unsubscribe-Post": "List-Unsubscribe=One-Click"}
 
 PLAIN_HEADERS = [
     "From",
@@ -121,6 +124,38 @@ def test_text_and_html_are_alternatives_and_attachments_follow() -> None:
     assert bill.get_filename() == "bill.pdf"
     assert bill.get_payload(decode=True) == scan
     assert other.get_filename() == "ü.txt"
+
+
+@pytest.mark.parametrize(
+    ("address", "fields"),
+    [
+        (
+            "https://x.example/u?m={{ message_id }}",
+            {
+                "List-Unsubscribe": "<https://x.example/u?m=m%3A9>",
+                "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
+            },
+        ),
+        ("mailto:u@x.example?subject={{ message_id }}", {"List-Unsubscribe": "<mailto:u@x.example?subject=m%3A9>"}),
+    ],
+)
+def test_a_channel_that_asks_for_it_has_a_way_to_unsubscribe(address: str, fields: dict[str, str]) -> None:
+    asked = submission("ann@example.org", message_id="m:9")._replace(form=Form(list_unsubscribe=address))
+
+    mail = build(asked, CONFIG, now_ms=NOW_MS)
+
+    assert isinstance(mail, Mail)
+    assert {name: value for name, value in read(mail).items() if name.startswith("List-")} == fields
+
+
+@pytest.mark.parametrize("address", ["https://x.example/\r\nBcc: a@b", "https://x.example/" + "x" * 999])
+def test_an_address_to_unsubscribe_at_that_would_break_the_header_sends_nothing(address: str) -> None:
+    asked = submission("ann@example.org")._replace(form=Form(list_unsubscribe=address))
+
+    outcome = build(asked, CONFIG, now_ms=NOW_MS)
+
+    assert isinstance(outcome, Rejected)
+    assert outcome.reason is Reason.INVALID_CONTENT
 
 
 @pytest.mark.parametrize(

@@ -16,9 +16,9 @@ from processor.providers.smpp.adapter import SmppAdapter
 from processor.providers.smpp.backoff import Ended, wait_ms
 from processor.providers.smpp.pdu import PDU_BYTES_MAX, Malformed, take_pdus
 from processor.providers.smpp.session import Session
-from tests.providers.certificates import certificate
 from tests.providers.smsc_peer import ENQUIRE, SUBMIT, UNBIND, UNBIND_RESP, Connection, Peer, against, raw
 from tests.providers.twins import PASSWORD, listening, opened, sandbox_at, smpp_config, submission
+from tests.support.certificates import certificate
 from tests.support.eventually import eventually_async
 
 if TYPE_CHECKING:

@@ -11,47 +11,14 @@ import pytest
 from processor.core.outcome import Accepted, Deferred, Rejected, Stage, Throttled, Unknown
 from processor.core.words import Reason
 from processor.sandbox.ledger import read_ledger
-from tests.providers.certificates import certificate
+from tests.providers.rogue import says
 from tests.providers.twins import PASSWORD, listening, opened, sandbox_at, smtp_config, submission
+from tests.support.certificates import certificate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
     from pathlib import Path
 
     from processor.core.outcome import Outcome
-
-POLITE = {b"EHLO": b"250 rogue\r\n", b"MAIL": b"250 ok\r\n", b"RCPT": b"250 ok\r\n", b"DATA": b"354 go\r\n"}
-
-
-def says(
-    seen: list[bytes],
-    *,
-    greeting: bytes = b"220 rogue\r\n",
-    dot: bytes = b"250 ok\r\n",
-    hangs_up_on_second: bytes = b"-",
-    **replies: bytes,
-) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]]:
-    """A server that answers each verb with the same bytes; with none, it hangs up."""
-    answers = POLITE | {verb.encode(): reply for verb, reply in replies.items()}
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(greeting)
-        while line := await reader.readline():
-            seen.append(line)
-            if sum(earlier.startswith(hangs_up_on_second) for earlier in seen) == 2:
-                return
-            verb = line[:4].strip().upper()
-            reply = answers.get(verb, b"250 ok\r\n")
-            writer.write(reply)
-            if not reply:
-                return
-            if verb == b"DATA" and reply.startswith(b"354"):
-                seen.append(await reader.readuntil(b"\r\n.\r\n"))
-                writer.write(dot)
-                if not dot:
-                    return
-
-    return serve
 
 
 async def outcome_from(serve: Any, **settings: Any) -> Outcome:
@@ -119,6 +86,60 @@ async def test_an_answer_that_comes_before_the_dot_is_none() -> None:
     assert outcome == Deferred(Reason.CONNECTION_BROKEN, stage=Stage.PREPARE)
 
 
+async def test_an_answer_that_comes_in_the_middle_of_a_large_mail_is_none() -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 rogue\r\n")
+        for reply in (b"250 hello\r\n", b"250 ok\r\n", b"250 ok\r\n", b"354 go\r\n"):
+            await reader.readline()
+            writer.write(reply)
+        await reader.readline()
+        writer.write(b"250 already\r\n")
+        await reader.read()
+
+    async with listening(serve) as port, opened(smtp_config(port)) as adapter:
+        (outcome,) = await adapter.send([submission("ann@example.org", text="x\n" * 10_000_000)])
+
+    assert outcome == Deferred(Reason.CONNECTION_BROKEN, stage=Stage.PREPARE)
+
+
+async def test_a_server_that_stops_reading_a_large_mail_has_certainly_not_got_it() -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 rogue\r\n")
+        for reply in (b"250 hello\r\n", b"250 ok\r\n", b"250 ok\r\n", b"354 go\r\n"):
+            await reader.readline()
+            writer.write(reply)
+        await asyncio.Event().wait()
+
+    async with listening(serve) as port, opened(smtp_config(port, data_timeout_ms=100)) as adapter:
+        (outcome,) = await adapter.send([submission("ann@example.org", text="x\n" * 10_000_000)])
+
+    assert outcome == Deferred(Reason.CONNECTION_BROKEN, stage=Stage.PREPARE)
+
+
+@pytest.mark.parametrize("step", ["MAIL", "RCPT", "DATA", "."])
+async def test_a_silent_server_is_left_in_time_at_every_step(step: str) -> None:
+    never = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 rogue\r\n")
+        while line := await reader.readline():
+            if line.startswith(step.encode()):
+                await never.wait()
+            writer.write(b"354 go\r\n" if line.startswith(b"DATA") else b"250 ok\r\n")
+            if line.startswith(b"DATA"):
+                await never.wait()
+
+    async with listening(serve) as port:
+        config = smtp_config(port, command_timeout_ms=50, answer_timeout_ms=50)
+        async with opened(config) as adapter:
+            (outcome,) = await adapter.send([submission("ann@example.org")])
+
+    if step == ".":
+        assert outcome == Unknown(Reason.ANSWER_MISSING)
+    else:
+        assert outcome == Deferred(Reason.CONNECTION_BROKEN, stage=Stage.PREPARE)
+
+
 async def test_an_endless_reply_is_cut() -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"220 rogue\r\n")
@@ -165,16 +186,6 @@ async def test_a_silent_server_is_left_in_time() -> None:
     outcome = await outcome_from(says([], greeting=b""), greeting_timeout_ms=50)
 
     assert outcome == Deferred(Reason.PROVIDER_UNAVAILABLE, stage=Stage.GREETING)
-
-
-async def test_one_refused_recipient_keeps_the_mail_from_all_and_the_session_clean(tmp_path: Path) -> None:
-    async with sandbox_at(tmp_path) as sandbox, opened(smtp_config(sandbox.smtp_port)) as adapter:
-        first = submission("ann@example.org", message_id="first", cc=("rcpt-550@example.org", "bob@example.org"))
-        outcomes = await adapter.send([first, submission("cat@example.org", message_id="second")])
-
-    assert [type(outcome) for outcome in outcomes] == [Rejected, Accepted]
-    (entry,) = [entry for entry in read_ledger(sandbox.ledger_path) if entry.accepted]
-    assert (entry.message_id, entry.recipients) == ("second", ("cat@example.org",))
 
 
 async def test_a_kept_session_that_the_server_closed_costs_no_attempt() -> None:

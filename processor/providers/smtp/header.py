@@ -14,8 +14,16 @@ LINE_BYTES_MAX: Final = 998  # RFC 5322 §2.1.1, without CRLF
 FOLD_CHARS: Final = 76  # RFC 5322 §2.1.1 asks for 78
 ENCODED_WORD_BYTES: Final = 45  # 60 characters of base64, 72 with the frame; RFC 2047 §2 allows 75
 
-PRINTABLE_LINE: Final = re.compile(rb"[ \t!-~]+")
-FIELD_START: Final = re.compile(rb"([!-9;-~]+):")  # RFC 5322 §3.6.8: printable, no colon
+FIELD: Final = re.compile(rb"([!-9;-~]+):[\t -~]*\r\n(?:[ \t]+[!-~][\t -~]*\r\n)*")
+"""
+A whole field, RFC 5322 §2.2: a printable name without a colon, printable text, folded lines.
+
+A folded line of blanks alone would end the header for some readers.
+"""
+
+FIELD_UTF8: Final = re.compile(rb"([!-9;-~]+):[\t -~\x80-\xff]*\r\n(?:[ \t]+[!-~\x80-\xff][\t -~\x80-\xff]*\r\n)*")
+"""The same where the server takes UTF-8 in headers (RFC 6532 §3.2)."""
+
 PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9._ -]+")
 DOT_ATOM: Final = re.compile(r"[^.:]+(?:\.[^.:]+)*")
 
@@ -77,33 +85,31 @@ def message_id(local: str, domain: str) -> str:
     return f"<{local}@{domain}>"
 
 
-def block(fields: Sequence[tuple[str, str]]) -> bytes:
+def block(fields: Sequence[tuple[str, str]], *, utf8: bool = False) -> bytes:
     """
     Return *fields* as header lines. Raises `StrayHeader` where these would not be exactly those fields.
 
-    The bytes of each are read back, because what was checked on the way in is not what is sent: encoders
-    and folding lie between, and a stray line here is a Bcc somebody else chose (FAULTS trap 13).
+    The bytes are read back, because what was checked on the way in is not what is sent: encoders and
+    folding lie between, and a stray line here is a Bcc somebody else chose (FAULTS trap 13).
     """
-    return b"".join(_field(name, value) for name, value in fields)
-
-
-def _field(name: str, value: str) -> bytes:
-    raw = f"{name}: {value}\r\n".encode("utf-8", "surrogateescape")
-    first, *more = raw.split(b"\r\n")[:-1]
-    start = FIELD_START.match(first)
-    names_itself = start is not None and start[1].decode("ascii") == name
-    if not names_itself or not all(_is_line(line) for line in (first, *more)) or not all(map(_continues, more)):
-        raise StrayHeader(name)
+    raw = _written(fields)
+    if not _reads_as(fields, raw, utf8=utf8):
+        stray = next((field for field in fields if not _reads_as([field], _written([field]), utf8=utf8)), fields[0])
+        raise StrayHeader(stray[0])
     return raw
 
 
-def _is_line(line: bytes) -> bool:
-    return len(line) <= LINE_BYTES_MAX and PRINTABLE_LINE.fullmatch(line) is not None
+def _written(fields: Iterable[tuple[str, str]]) -> bytes:
+    return "".join([f"{name}: {value}\r\n" for name, value in fields]).encode("utf-8", "surrogateescape")
 
 
-def _continues(line: bytes) -> bool:
-    """Tell whether *line* belongs to the field before it; one of blanks alone would end the header for some readers."""
-    return line.startswith((b" ", b"\t")) and not line.isspace()
+def _reads_as(fields: Iterable[tuple[str, str]], raw: bytes, *, utf8: bool) -> bool:
+    """Tell whether *raw* is read as those *fields* and nothing besides, in lines that may be sent."""
+    # Splitting leaves the names, and between them what is no part of any field: nothing.
+    read = (FIELD_UTF8 if utf8 else FIELD).split(raw)
+    if read[1::2] != [name.encode() for name, _ in fields] or any(read[::2]):
+        return False
+    return len(raw) <= LINE_BYTES_MAX or max(map(len, raw.split(b"\r\n"))) <= LINE_BYTES_MAX
 
 
 def _needs_encoding(text: str) -> bool:

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import re
 from binascii import b2a_base64, b2a_qp
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import format_datetime
+from functools import lru_cache
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
+from urllib.parse import quote
 
 from processor.core.words import Reason
-from processor.providers.content import refused, rejected, visible
+from processor.providers.content import refused, rejected, visible, wire_address
 from processor.providers.smtp import header
 
 if TYPE_CHECKING:
@@ -26,21 +28,36 @@ if TYPE_CHECKING:
     from processor.core.outcome import Rejected
     from processor.providers.adapter import Submission
     from processor.providers.smtp.config import SmtpConfig
+    from processor.providers.smtp.dkim import Signer
 
 ATTEMPT_HEADER: Final = "X-Comm-Attempt"
-CONTROLS: Final = bytes([*range(9), 11, 12, *range(14, 32), 127])  # everything below space but tab, CR and LF; and DEL
+TEXT_BYTES: Final = bytes([9, *range(32, 127), *range(128, 256)])  # everything but line ends and controls
 LINE_END: Final = re.compile("\r\n|\r|\n")
-FIELDS: Final = {"Content-Type": "attachments", "To": "to", "Cc": "cc", "Message-ID": "message_id"}
+FIELDS: Final = {
+    "Content-Type": "attachments",
+    "To": "to",
+    "Cc": "cc",
+    "Message-ID": "message_id",
+    "List-Unsubscribe": "list_unsubscribe",
+}
+ASCII: Final = bytes(range(128))
 BASE64_LINE: Final = 76  # RFC 2045 §6.8
 
 
-@dataclass(frozen=True, slots=True)
-class Mail:
+class Mail(NamedTuple):
     """One SMTP transaction."""
 
-    sender: str = field(repr=False)
-    recipients: tuple[str, ...] = field(repr=False)
-    content: bytes = field(repr=False)  # CRLF lines, dot-stuffed; without the final dot
+    sender: str
+    recipients: tuple[str, ...]  # of the envelope, each once
+    indexes: tuple[tuple[int, ...], ...]  # of each recipient, into to, cc, bcc in that order
+    content: bytes  # CRLF lines, dot-stuffed; without the final dot
+    size_bytes: int  # without the stuffed dots, as RFC 1870 §6.3 counts
+    eight_bit: bool = False  # the body needs 8BITMIME
+    utf8: bool = False  # an address needs SMTPUTF8
+
+    def __repr__(self) -> str:
+        """Tell the size alone: the rest is somebody's address and content."""
+        return f"Mail(size_bytes={self.size_bytes})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,23 +66,41 @@ class Part:
 
     fields: tuple[tuple[str, str], ...]
     body: bytes
+    eight_bit: bool = False
 
 
-def build(submission: Submission, config: SmtpConfig, *, now_ms: int) -> Mail | Rejected:
-    """Return the transaction that sends *submission*, or why it can never be sent."""
+def build(
+    submission: Submission, config: SmtpConfig, *, now_ms: int, eight_bit: bool = False, signer: Signer | None = None
+) -> Mail | Rejected:
+    """
+    Return the transaction that sends *submission*, or why it can never be sent.
+
+    A text goes as it is where the server takes *eight_bit* (RFC 6152), except under a signature: a relay
+    that must encode it anew would break that (RFC 6376 §5.3).
+    """
     message = submission.message
     refusal = refused(message, recipient_kind="email") or _refused_mail(message)
     if refusal is not None:
         return refusal
+    envelope = _envelope(submission)
+    utf8 = not all(map(str.isascii, (*envelope, *map(wire_address, (message.to, *message.cc)))))
     try:
-        part = _body(message)
-        head = header.block([*_fields(submission, config, now_ms=now_ms), *part.fields])
+        part = _body(message, eight_bit=eight_bit and signer is None)
+        head = header.block([*_fields(submission, config, now_ms=now_ms), *part.fields], utf8=utf8)
     except header.StrayHeader as stray:
         return rejected(Reason.INVALID_CONTENT, FIELDS.get(stray.name, "subject"))
+    if signer is not None:
+        head = signer.signed(head, part.body, now_ms=now_ms, utf8=utf8) + head
     raw = head + b"\r\n" + part.body
-    if not _is_wire_safe(raw):
-        return rejected(Reason.INVALID_CONTENT, "text")
-    return Mail(config.from_address, _envelope(submission), _dot_stuffed(raw))
+    return Mail(
+        sender=config.from_address,
+        recipients=tuple(envelope),
+        indexes=tuple(map(tuple, envelope.values())),
+        content=raw.replace(b"\r\n.", b"\r\n.."),  # RFC 5321 §4.5.2; the first line is a header and starts with no dot
+        size_bytes=len(raw),
+        eight_bit=part.eight_bit,
+        utf8=utf8,
+    )
 
 
 def _refused_mail(message: Message) -> Rejected | None:
@@ -76,48 +111,77 @@ def _refused_mail(message: Message) -> Rejected | None:
     return None
 
 
-def _envelope(submission: Submission) -> tuple[str, ...]:
-    everyone = (submission.message.to, *submission.message.cc, *submission.message.bcc)
-    wanted = everyone if submission.recipients is None else tuple(everyone[index] for index in submission.recipients)
-    return tuple(dict.fromkeys(wanted))  # nobody twice, in order
+def _envelope(submission: Submission) -> dict[str, list[int]]:
+    """Return whom the mail goes to, nobody twice, in order; with all of each one's indexes."""
+    message = submission.message
+    everyone = (message.to, *message.cc, *message.bcc)
+    wanted = range(len(everyone)) if submission.recipients is None else submission.recipients
+    envelope: dict[str, list[int]] = {}
+    for index in wanted:
+        envelope.setdefault(wire_address(everyone[index]), []).append(index)
+    return envelope
 
 
 def _fields(submission: Submission, config: SmtpConfig, *, now_ms: int) -> list[tuple[str, str]]:
     """The fields of the mail itself; Bcc is on the envelope only."""
     message = submission.message
-    fields = [
-        ("From", header.mailbox(config.from_name, config.from_address)),
-        ("To", message.to),
+    fields = [("From", header.mailbox(config.from_name, config.from_address))]
+    if config.reply_to:
+        fields.append(("Reply-To", config.reply_to))
+    fields.append(("To", wire_address(message.to)))
+    if message.cc:
+        fields.append(("Cc", header.address_list(map(wire_address, message.cc))))
+    fields += [
         ("Subject", header.unstructured(visible(message.subject or ""))),
-        ("Date", format_datetime(datetime.fromtimestamp(now_ms / 1000, UTC))),
+        ("Date", _date(now_ms // 1_000)),
         ("Message-ID", header.message_id(message.head.message_id, config.message_id_domain)),
         (ATTEMPT_HEADER, str(submission.attempt)),
-        ("MIME-Version", "1.0"),
     ]
-    if message.cc:
-        fields.insert(2, ("Cc", header.address_list(message.cc)))
-    if config.reply_to:
-        fields.insert(1, ("Reply-To", config.reply_to))
+    if submission.form.list_unsubscribe is not None:
+        fields += _unsubscribe(submission.form.list_unsubscribe, message.head.message_id)
+    fields.append(("MIME-Version", "1.0"))
     return fields
 
 
-def _body(message: Message) -> Part:
+def _unsubscribe(address: str, message_id: str) -> list[tuple[str, str]]:
+    """Where to unsubscribe (RFC 2369 §3.2), and that a single POST there does it (RFC 8058 §3.1)."""
+    where = address.replace("{{ message_id }}", quote(message_id, safe=""))
+    fields = [("List-Unsubscribe", f"<{where}>")]
+    if where.startswith("https:"):
+        fields.append(("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"))
+    return fields
+
+
+@lru_cache(4)
+def _date(unix_s: int) -> str:
+    """RFC 5322 §3.3; many mails are written in one second."""
+    return format_datetime(datetime.fromtimestamp(unix_s, UTC))
+
+
+def _body(message: Message, *, eight_bit: bool) -> Part:
     """The MIME tree, as far as it is needed: mixed(alternative(text, html), attachment...)."""
-    texts = [_text(kind, text) for kind, text in (("plain", message.text), ("html", message.html)) if text is not None]
+    texts = [
+        _text(kind, text, eight_bit=eight_bit)
+        for kind, text in (("plain", message.text), ("html", message.html))
+        if text is not None
+    ]
     bodies = [_multipart("alternative", texts)] if len(texts) > 1 else texts
     if not message.attachments:
         return bodies[0]
     return _multipart("mixed", [*bodies, *map(_attachment, message.attachments)])
 
 
-def _text(subtype: str, text: str) -> Part:
+def _text(subtype: str, text: str, *, eight_bit: bool) -> Part:
     """Encode as little as possible: as it is, else quoted-printable, else (mostly not ASCII) base64."""
     lines = LINE_END.sub("\r\n", text) if "\r" in text else text.replace("\n", "\r\n")
     # b2a_qp breaks lines as the first one in its input ends: there must be one.
     raw = (lines if lines.endswith("\r\n") else lines + "\r\n").encode("utf-8")
-    if raw.isascii() and _is_wire_safe(raw) and len(raw.translate(None, CONTROLS)) == len(raw):
-        return _part(f"text/{subtype}; charset=us-ascii", "7bit", raw)
-    foreign_bytes = len(raw.translate(None, bytes(range(128))))
+    if _is_plain(raw):
+        if raw.isascii():
+            return _part(f"text/{subtype}; charset=us-ascii", "7bit", raw)
+        if eight_bit:
+            return _part(f"text/{subtype}; charset=utf-8", "8bit", raw)
+    foreign_bytes = len(raw.translate(None, ASCII))
     if foreign_bytes * 6 < len(raw):  # quoted-printable triples those, base64 adds a third to all
         return _part(f"text/{subtype}; charset=utf-8", "quoted-printable", b2a_qp(raw, istext=True))
     return _part(f"text/{subtype}; charset=utf-8", "base64", _base64(raw))
@@ -137,7 +201,7 @@ def _attachment(attachment: Attachment) -> Part:
 
 def _part(content_type: str, encoding: str, body: bytes) -> Part:
     fields = (("Content-Type", content_type), ("Content-Transfer-Encoding", encoding))
-    return Part(fields, body if body.endswith(b"\r\n") else body + b"\r\n")
+    return Part(fields, body if body.endswith(b"\r\n") else body + b"\r\n", eight_bit=encoding == "8bit")
 
 
 def _multipart(subtype: str, parts: Sequence[Part]) -> Part:
@@ -148,7 +212,10 @@ def _multipart(subtype: str, parts: Sequence[Part]) -> Part:
     frame = boundary.encode()
     entities = [b"--%b\r\n%b\r\n%b" % (frame, header.block(part.fields), part.body) for part in parts]
     body = b"\r\n".join(entities) + b"\r\n--%b--\r\n" % frame
-    return Part((("Content-Type", f'multipart/{subtype};\r\n boundary="{boundary}"'),), body)
+    kind = ("Content-Type", f'multipart/{subtype};\r\n boundary="{boundary}"')
+    if not any(part.eight_bit for part in parts):
+        return Part((kind,), body)
+    return Part((kind, ("Content-Transfer-Encoding", "8bit")), body, eight_bit=True)  # RFC 2045 §6.4
 
 
 def _base64(raw: bytes) -> bytes:
@@ -156,12 +223,19 @@ def _base64(raw: bytes) -> bytes:
     return b"\r\n".join(encoded[at : at + BASE64_LINE] for at in range(0, len(encoded), BASE64_LINE))
 
 
-def _is_wire_safe(raw: bytes) -> bool:
-    """Tell whether every line ends in CRLF and nothing else does, and none is longer than 998 (SMTP smuggling)."""
-    lines = raw.split(b"\r\n")
-    return raw.count(b"\r") == raw.count(b"\n") == len(lines) - 1 and max(map(len, lines)) <= header.LINE_BYTES_MAX
+def _is_plain(raw: bytes) -> bool:
+    """
+    Tell whether *raw* is lines of at most 998 bytes (RFC 5322 §2.1.1) without controls.
 
-
-def _dot_stuffed(raw: bytes) -> bytes:
-    """RFC 5321 §4.5.2; the first line is a header and starts with no dot."""
-    return raw.replace(b"\r\n.", b"\r\n..")
+    A CR or LF alone is a line end to some servers: what follows could be a mail of its own (FAULTS trap
+    14). What remains without all else must therefore be CRLF, as often as there are lines.
+    """
+    ends = raw.translate(None, TEXT_BYTES)
+    if ends != b"\r\n" * (len(ends) // 2):
+        return False
+    at = 0
+    while at < len(raw):  # the last line end within reach: the lines before it are shorter still
+        at = raw.rfind(b"\r\n", at, at + header.LINE_BYTES_MAX + 2) + 2
+        if at == 1:
+            return False
+    return True

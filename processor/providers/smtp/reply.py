@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from enum import Enum, StrEnum
-from typing import Final
+from enum import StrEnum
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from processor.core.outcome import Accepted, Deferred, Outcome, Rejected, Throttled, Unknown
 from processor.core.words import Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 REPLY_BYTES_MAX: Final = 4_096  # all lines of one reply; RFC 5321 §4.5.3.1.5 allows 512 a line
 LINE_BYTES_MAX: Final = 1_024
 
 REPLY_LINE: Final = re.compile(rb"([0-9]{3})([ -])?(?:([245]\.[0-9]{1,3}\.[0-9]{1,3})(?![^ ]))?")
+
+CODE: Final = re.compile(r"[45][0-9]{2}|[45]\.[0-9]{1,3}\.[0-9]{1,3}")
+"""A refusal as configuration names it: a basic code, or an enhanced one (RFC 3463 §2)."""
+
+CLOSING: Final = 421  # RFC 5321 §3.8: the server closes the connection, whatever it was asked
+FULL_OR_MANY: Final = 552
+NOT_AVAILABLE_NOW: Final = 454
 
 
 class Step(StrEnum):
@@ -27,13 +38,16 @@ class Step(StrEnum):
     DOT = "dot"  # the message was handed over
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """A whole reply. A reply that breaks the syntax has code 0."""
+class Reply(NamedTuple):
+    """A whole reply; four are read for each mail, so a named tuple. A reply that breaks the syntax has code 0."""
 
     code: int
     enhanced: str | None = None  # RFC 3463, such as 4.7.1
-    lines: tuple[bytes, ...] = field(default=(), repr=False)  # the server's words: for EHLO keywords only
+    lines: tuple[bytes, ...] = ()  # the server's words: for EHLO keywords only
+
+    def __repr__(self) -> str:
+        """Leave out the server's words, which may name a recipient."""
+        return f"Reply({self})"
 
     def __str__(self) -> str:
         return f"{self.code:03} {self.enhanced}" if self.enhanced else f"{self.code:03}"
@@ -42,8 +56,8 @@ class Reply:
 MALFORMED: Final = Reply(0)
 
 
-class Meaning(Enum):
-    """What a refusal means for the message."""
+class Meaning(StrEnum):
+    """What a refusal means for the message; configuration uses these words."""
 
     DEFERRED = "deferred"
     THROTTLED = "throttled"
@@ -60,6 +74,8 @@ EXPECTED: Final = {  # RFC 5321 §4.3.2
     Step.DATA: frozenset({354}),
     Step.DOT: frozenset({250}),
 }
+
+ACCEPTED: Final = EXPECTED[Step.DOT]
 
 ENHANCED: Final = {  # before the basic code
     "4.3.2": Meaning.THROTTLED,  # RFC 3463 §3.4: not accepting messages: overload, maintenance
@@ -98,6 +114,33 @@ SEVERITY: Final = {4: Meaning.DEFERRED, 5: Meaning.REJECTED}
 SECOND_DIGITS: Final = range(6)
 
 
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """What the codes of refusals mean to one provider."""
+
+    enhanced: Mapping[str, Meaning] = field(default_factory=lambda: ENHANCED)
+    basic: Mapping[int, Meaning] = field(default_factory=lambda: BASIC)
+
+
+PACKAGED: Final = Tables()
+
+
+def tables(codes: Mapping[str, str]) -> Tables:
+    """
+    Return the packaged rows with *codes* over them; an enhanced code still wins over a basic one.
+
+    Raises ValueError for a code that is no refusal's, or a meaning that there is not.
+    """
+    if unknown := [code for code in codes if not CODE.fullmatch(code)]:
+        raise ValueError(
+            f"codes: {unknown[0]!r:.20} is no refusal; write a basic code such as 450, or one such as 4.7.1"
+        )
+    meant = {code: Meaning(word) for code, word in codes.items()}
+    enhanced = {code: meaning for code, meaning in meant.items() if "." in code}
+    basic = {int(code): meaning for code, meaning in meant.items() if "." not in code}
+    return Tables(ENHANCED | enhanced, BASIC | basic)
+
+
 def take_reply(buffer: bytearray) -> Reply | None:
     """
     Take the first whole reply out of *buffer*; None where more bytes are needed.
@@ -105,6 +148,12 @@ def take_reply(buffer: bytearray) -> Reply | None:
     A reply that is too long, or whose lines disagree, is MALFORMED, and the connection is of no
     more use. The work is bounded by the caps, whatever the server sends.
     """
+    end = buffer.find(b"\n", 0, LINE_BYTES_MAX)
+    if end >= 0:  # nearly all replies are one line
+        reply = _only_line(bytes(buffer[:end]))
+        if reply is not None:
+            del buffer[: end + 1]
+            return reply
     lines: list[bytes] = []
     at = 0
     while at <= REPLY_BYTES_MAX:
@@ -122,12 +171,20 @@ def take_reply(buffer: bytearray) -> Reply | None:
     return MALFORMED
 
 
-def meaning(reply: Reply, step: Step) -> Meaning | None:
+def meaning(reply: Reply, step: Step, tables: Tables = PACKAGED) -> Meaning | None:
     """Return what a refusal means; None for a code that no table lists."""
     severity, second = divmod(reply.code // 10, 10)
     if severity not in SEVERITY or second not in SECOND_DIGITS:
         return None
-    listed = ENHANCED.get(reply.enhanced or "", BASIC.get(reply.code, SEVERITY[severity]))
+    basic = tables.basic.get(reply.code, SEVERITY[severity])
+    if reply.code == CLOSING:
+        return basic  # whatever else it says, the connection is closed and the message is not at fault
+    if step is Step.RCPT and reply.code == FULL_OR_MANY:
+        basic = Meaning.DEFERRED  # RFC 5321 §4.5.3.1.10: older servers say so of too many recipients
+    if reply.code == NOT_AVAILABLE_NOW and step in {Step.SESSION, Step.AUTH}:
+        # With 4.7.0, which elsewhere limits rates, it is the failure of TLS (RFC 3207 §4) or of a login (RFC 4954 §6).
+        return basic if step is Step.AUTH else Meaning.UNAVAILABLE
+    listed = tables.enhanced.get(reply.enhanced or "", basic)
     if step is Step.AUTH and listed in {Meaning.DEFERRED, Meaning.REJECTED}:
         return Meaning.AUTHENTICATION
     if step is Step.SESSION and listed is Meaning.REJECTED:
@@ -135,11 +192,11 @@ def meaning(reply: Reply, step: Step) -> Meaning | None:
     return listed
 
 
-def outcome(reply: Reply, step: Step) -> Outcome:
+def outcome(reply: Reply, step: Step, tables: Tables = PACKAGED) -> Outcome:
     """Return what *reply* means; a code that no table lists is temporary before the dot, Unknown after it."""
-    if step is Step.DOT and reply.code in EXPECTED[step]:
+    if step is Step.DOT and reply.code in ACCEPTED:
         return Accepted(code=str(reply))
-    match meaning(reply, step):
+    match meaning(reply, step, tables):
         case Meaning.DEFERRED:
             return Deferred(Reason.PROVIDER_DEFERRED, str(reply))
         case Meaning.THROTTLED:
@@ -154,6 +211,14 @@ def outcome(reply: Reply, step: Step) -> Outcome:
             return Unknown(Reason.ANSWER_UNLISTED, str(reply))
         case None:
             return Deferred(Reason.ANSWER_UNLISTED, str(reply))
+
+
+@lru_cache(256)
+def _only_line(raw: bytes) -> Reply | None:
+    """Return the reply that is this line alone; servers say the same few lines over and over."""
+    line = raw.rstrip(b"\r")
+    found = REPLY_LINE.match(line)
+    return None if found is None or found[2] == b"-" else _reply(found, (line,))
 
 
 def _reply(last: re.Match[bytes], lines: tuple[bytes, ...]) -> Reply:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from base64 import b64encode
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from enum import Enum
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from processor.core.outcome import Stage
 from processor.providers.adapter import Broken
 from processor.providers.smtp.line import Cut, Line
-from processor.providers.smtp.reply import EXPECTED, Reply, Step
+from processor.providers.smtp.reply import CLOSING, EXPECTED, MALFORMED, Reply, Step
 
 if TYPE_CHECKING:
     import ssl
@@ -22,13 +23,59 @@ if TYPE_CHECKING:
 ONE_WRITE_BYTES_MAX: Final = 65_536
 """A larger mail is sent without its final dot first: a line that breaks meanwhile has certainly not delivered it."""
 
+AGREED: Final = 250  # RFC 5321 §4.2.3
+GO_AHEAD: Final = 354
+GREETING: Final = 220
+TAKEN: Final = EXPECTED[Step.RCPT]
+USUAL: Final = [AGREED, AGREED, GO_AHEAD]
+OVER: Final = frozenset({CLOSING, MALFORMED.code})
+"""Replies after which the line is cut, by the server or by us: there are no more."""
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """The reply that decided."""
+
+class Answer(NamedTuple):
+    """
+    The reply that decided.
+
+    *refused* holds the recipients that were refused, by position in `Mail.recipients`: beside a reply to the
+    dot the mail went, or did not go, to the others; beside one to RCPT there were no others.
+    """
 
     step: Step
     reply: Reply
+    refused: tuple[tuple[int, Reply], ...] = ()
+
+
+class Unfit(Enum):
+    """What a mail needs and this server does not offer; nothing was said."""
+
+    SIZE = "size"  # RFC 1870
+    EIGHT_BIT = "eight_bit"  # RFC 6152
+    UTF8 = "utf8"  # RFC 6531
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What a server says it can do."""
+
+    pipelining: bool = False  # RFC 2920
+    size: bool = False  # RFC 1870
+    size_bytes_max: int | None = None
+    eight_bit: bool = False  # RFC 6152
+    utf8: bool = False  # RFC 6531 §3.2, which makes 8BITMIME part of it
+
+
+def offer(keywords: dict[bytes, bytes]) -> Offer:
+    """Return what the *keywords* of an answer to EHLO, in upper case, with their parameters, stand for."""
+    limit = keywords.get(b"SIZE", b"")
+    eight_bit = b"8BITMIME" in keywords
+    return Offer(
+        pipelining=b"PIPELINING" in keywords,
+        size=b"SIZE" in keywords,
+        # RFC 1870 §4: at most 20 digits, and 0 for no fixed limit.
+        size_bytes_max=int(limit) or None if limit.isdigit() and len(limit) <= 20 else None,  # noqa: PLR2004
+        eight_bit=eight_bit,
+        utf8=eight_bit and b"SMTPUTF8" in keywords,
+    )
 
 
 class Session:
@@ -37,10 +84,10 @@ class Session:
     def __init__(self, line: Line, config: SmtpConfig) -> None:
         self.line = line
         self.uses = 0
-        self.pipelining = False  # RFC 2920
+        self.offer = Offer()
+        self.is_clean = True  # whether the next mail may begin without RSET
         self._config = config
         self._keywords: dict[bytes, bytes] = {}
-        self._must_reset = False
 
     @classmethod
     async def open(cls, config: SmtpConfig, tls: ssl.SSLContext) -> Session | Answer | Broken:
@@ -63,43 +110,46 @@ class Session:
             return refusal
         return session
 
+    def unfit(self, mail: Mail) -> Unfit | None:
+        """Return what *mail* needs and this server does not offer."""
+        if self.offer.size_bytes_max is not None and mail.size_bytes > self.offer.size_bytes_max:
+            return Unfit.SIZE
+        if mail.utf8 and not self.offer.utf8:
+            return Unfit.UTF8
+        return Unfit.EIGHT_BIT if mail.eight_bit and not self.offer.eight_bit else None
+
     async def exchange(self, mail: Mail) -> Answer | Broken:
         """Send one mail; the only place where a message leaves. After Broken the session is of no more use."""
         self.uses += 1
         stage = Stage.PREPARE
         try:
-            refusal = await self._envelope(mail)
-            if refusal is not None:
-                return refusal
-            if len(mail.content) > ONE_WRITE_BYTES_MAX:
-                await self._written(mail.content)
-                stage = Stage.HAND_OVER
-                await self.line.write(b".\r\n")
-            else:
-                stage = Stage.HAND_OVER
-                await self._written(mail.content + b".\r\n")
-            reply = await self.line.reply(self._config.answer_timeout_ms)
+            agreed = await self._envelope(mail)
+            if isinstance(agreed, Answer):
+                return agreed
+            last = await self._all_but_last(mail.content)
+            stage = Stage.HAND_OVER
+            (reply,) = await self.line.ask(last, 1, self._config.answer_timeout_ms)
         except Cut:
             return Broken(stage)
-        self._must_reset = reply.code not in EXPECTED[Step.DOT]
-        return Answer(Step.DOT, reply)
+        self.is_clean = reply.code == AGREED
+        return Answer(Step.DOT, reply, agreed)
 
     async def is_ready(self) -> bool:
         """Tell whether another mail may follow, with nothing left of the one before."""
         if not self.line.is_usable:
             return False
-        if self._must_reset:
+        if not self.is_clean:
             try:
                 reply = await self._asked(b"RSET", self._config.command_timeout_ms)
             except Cut:
                 return False
-            self._must_reset = reply.code != 250  # noqa: PLR2004 - RFC 5321 §4.3.2
-        return not self._must_reset
+            self.is_clean = reply.code == AGREED
+        return self.is_clean
 
     async def quit(self) -> None:
         """Say goodbye without waiting for the answer (RFC 5321 §4.1.1.10 allows that it is lost)."""
         try:
-            await self.line.write(b"QUIT\r\n")
+            await self.line.write(b"QUIT\r\n", self._config.command_timeout_ms)
         except Cut:
             return
         self.line.close()
@@ -107,11 +157,11 @@ class Session:
     # Set-up.
 
     async def _set_up(self, tls: ssl.SSLContext) -> Answer | None:
-        greeting = await self.line.reply(self._config.greeting_timeout_ms)
-        if greeting.code != 220:  # noqa: PLR2004 - RFC 5321 §4.3.2
+        (greeting,) = await self.line.ask(b"", 1, self._config.greeting_timeout_ms)
+        if greeting.code != GREETING:
             return Answer(Step.SESSION, greeting)
         refusal = await self._hello()
-        if refusal is None and self._config.tls == "starttls":
+        if refusal is None and self._wants_tls():
             refusal = await self._start_tls(tls)
         if refusal is None and self._config.username is not None:
             refusal = await self._log_in(self._config.username, self._config.password or "")
@@ -122,19 +172,23 @@ class Session:
         reply = await self._asked(b"EHLO " + name, self._config.greeting_timeout_ms)
         if reply.code in {500, 502}:  # RFC 5321 §3.2: older than EHLO
             reply = await self._asked(b"HELO " + name, self._config.greeting_timeout_ms)
-        if reply.code != 250:  # noqa: PLR2004 - RFC 5321 §4.3.2
+        if reply.code != AGREED:
             return Answer(Step.SESSION, reply)
         said = (line[4:].upper().partition(b" ") for line in reply.lines[1:])
         self._keywords = {keyword: parameters for keyword, _, parameters in said}
-        self.pipelining = b"PIPELINING" in self._keywords
+        self.offer = offer(self._keywords)
         return None
+
+    def _wants_tls(self) -> bool:
+        """Opportunistic: whoever strips the keyword gets the mail in plain text, which production refuses."""
+        return self._config.tls == "starttls" or (self._config.tls == "opportunistic" and b"STARTTLS" in self._keywords)
 
     async def _start_tls(self, tls: ssl.SSLContext) -> Answer | None:
         """Encrypt, or fail: whoever strips the keyword gets no mail."""
         if b"STARTTLS" not in self._keywords:
             raise Cut
         reply = await self._asked(b"STARTTLS", self._config.greeting_timeout_ms)
-        if reply.code != 220:  # noqa: PLR2004 - RFC 3207 §4
+        if reply.code != GREETING:  # RFC 3207 §4
             return Answer(Step.SESSION, reply)
         if not self.line.is_usable:
             raise Cut  # bytes before the handshake: somebody in between injects replies (CVE-2021-33515 and kin)
@@ -157,53 +211,73 @@ class Session:
 
     # One mail.
 
-    async def _envelope(self, mail: Mail) -> Answer | None:
-        """MAIL, RCPT, DATA. All recipients or none: one that is refused keeps the mail from everybody."""
-        commands = [(Step.MAIL, b"MAIL FROM:<%b>" % mail.sender.encode("ascii"))]
-        commands += [(Step.RCPT, b"RCPT TO:<%b>" % to.encode("ascii")) for to in mail.recipients]
-        data = (Step.DATA, b"DATA")
-        if self.pipelining and len(mail.recipients) == 1:
-            return await self._all_asked([*commands, data])
-        return await self._all_asked(commands) or await self._all_asked([data])
-
-    async def _all_asked(self, commands: Sequence[tuple[Step, bytes]]) -> Answer | None:
-        """Return the refusal that decides, None if all were agreed to; together where the server lets us."""
-        batches = [commands] if self.pipelining else [[command] for command in commands]
-        for batch in batches:
-            await self.line.write(b"".join(command + b"\r\n" for _, command in batch))
-            answers = [Answer(step, await self.line.reply(self._config.command_timeout_ms)) for step, _ in batch]
-            refusals = [answer for answer in answers if answer.reply.code not in EXPECTED[answer.step]]
-            if refusals:
-                self._after_refusal(answers)
-                return _decisive(refusals)
-        if not self.line.is_usable:
-            raise Cut  # an answer to what was not yet asked
-        return None
-
-    def _after_refusal(self, answers: Sequence[Answer]) -> None:
-        """Leave no transaction open: DATA that was agreed to would make the next command part of a mail."""
-        self._must_reset = True
-        # Also after a code out of place (250 to DATA): nobody knows what the server now expects.
-        last = answers[-1]
-        if last.step is Step.DATA and last.reply.code // 100 not in {4, 5}:
+    async def _envelope(self, mail: Mail) -> Answer | tuple[tuple[int, Reply], ...]:
+        """Offer the mail to its recipients; return those who were refused, or what keeps it from everybody."""
+        self.is_clean = False
+        commands = [self._mail_from(mail), *(b"RCPT TO:<%b>\r\n" % to.encode() for to in mail.recipients), b"DATA\r\n"]
+        replies = await (self._together(commands) if self.offer.pipelining else self._in_turn(commands))
+        answer = _decided(replies, len(mail.recipients))
+        if answer is None:
+            if len(replies) < len(commands) or not self.line.is_usable:
+                raise Cut  # gone; or an answer to what was not yet asked
+            return _refused(replies[1:-1])
+        # DATA agreed to makes the next command part of a mail; after a code out of place (250 to DATA) nobody
+        # knows what the server expects.
+        if len(replies) == len(commands) and replies[-1].code // 100 not in {4, 5}:
             self.line.abort()
+        return answer
+
+    async def _all_but_last(self, content: bytes) -> bytes:
+        """Send *content*, if it is large; return what remains to be written, the final dot in any case."""
+        if len(content) <= ONE_WRITE_BYTES_MAX:
+            return content + b".\r\n"
+        await self.line.write(content, self._config.data_timeout_ms)
+        if not self.line.is_usable:
+            raise Cut  # also an answer before the dot: it is none to the mail
+        return b".\r\n"
+
+    def _mail_from(self, mail: Mail) -> bytes:
+        parameters = b""
+        if self.offer.size:
+            parameters += b" SIZE=%d" % mail.size_bytes  # RFC 1870 §6: refused before it is carried
+        if mail.eight_bit:
+            parameters += b" BODY=8BITMIME"  # RFC 6152 §3
+        if mail.utf8:
+            parameters += b" SMTPUTF8"  # RFC 6531 §3.4
+        return b"MAIL FROM:<%b>%b\r\n" % (mail.sender.encode(), parameters)
+
+    async def _together(self, commands: Sequence[bytes]) -> Sequence[Reply]:
+        return await self.line.ask(b"".join(commands), len(commands), self._config.command_timeout_ms)
+
+    async def _in_turn(self, commands: Sequence[bytes]) -> Sequence[Reply]:
+        """Ask one by one; DATA only if somebody may have the mail."""
+        replies: list[Reply] = []
+        for command in commands:
+            is_pointless = replies and _decided(replies, len(commands) - 2) is not None
+            if is_pointless:
+                break
+            replies += await self.line.ask(command, 1, self._config.command_timeout_ms)
+        return replies
 
     async def _asked(self, command: bytes, timeout_ms: int) -> Reply:
-        await self.line.write(command + b"\r\n")
-        return await self.line.reply(timeout_ms)
-
-    async def _written(self, content: bytes) -> None:
-        try:
-            async with asyncio.timeout(self._config.data_timeout_ms / 1000):
-                await self.line.write(content)
-        except TimeoutError:
-            raise Cut from None
+        (reply,) = await self.line.ask(command + b"\r\n", 1, timeout_ms)
+        return reply
 
 
-def _decisive(refusals: Sequence[Answer]) -> Answer:
-    """The refusal that the others follow from; among recipients, a permanent one before a temporary one."""
-    first = refusals[0]
-    if first.step is not Step.RCPT:
-        return first
-    recipients = [answer for answer in refusals if answer.step is Step.RCPT]
-    return max(recipients, key=lambda answer: answer.reply.code)
+def _decided(replies: Sequence[Reply], recipients: int) -> Answer | None:
+    """Return what keeps a mail from everybody, as far as *replies* (to MAIL, each RCPT, DATA) tell."""
+    if recipients == 1 and [reply.code for reply in replies] == USUAL:
+        return None
+    of_mail, of_recipients, of_data = replies[0], replies[1 : recipients + 1], replies[recipients + 1 :]
+    if of_mail.code != AGREED:
+        return Answer(Step.MAIL, of_mail)
+    if len(of_recipients) < recipients or of_recipients[-1].code in OVER:
+        return Answer(Step.RCPT, replies[-1]) if replies[-1].code in OVER else None
+    refused = _refused(of_recipients)
+    if len(refused) == recipients:
+        return Answer(Step.RCPT, refused[0][1], refused)
+    return Answer(Step.DATA, of_data[0]) if of_data and of_data[0].code != GO_AHEAD else None
+
+
+def _refused(replies: Sequence[Reply]) -> tuple[tuple[int, Reply], ...]:
+    return tuple((at, reply) for at, reply in enumerate(replies) if reply.code not in TAKEN)

@@ -1,14 +1,15 @@
-"""Certificates of tests' own."""
+"""Certificates and keys of test servers, made on the spot."""
 
 from __future__ import annotations
 
 import datetime as dt
 import ipaddress
+from functools import cache
 from typing import TYPE_CHECKING
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import NameOID
 
 if TYPE_CHECKING:
@@ -38,3 +39,19 @@ def certificate(folder: Path, *, host: str = "127.0.0.1") -> Path:
         + key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
     return path
+
+
+@cache
+def signing_key(kind: str) -> tuple[str, bytes]:
+    """A private key as PEM, and the public one as DKIM's record in DNS has it; *kind* is rsa or ed25519."""
+    key: rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
+    if kind == "rsa":
+        key = rsa.generate_private_key(65_537, 2_048)
+        public = key.public_key().public_bytes(
+            serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+    else:
+        key = ed25519.Ed25519PrivateKey.generate()
+        public = key.public_key().public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    return pem.decode(), public
