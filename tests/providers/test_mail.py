@@ -17,6 +17,7 @@ from processor.core.outcome import Rejected, Stage
 from processor.core.plan import Form
 from processor.core.words import Reason
 from processor.providers.catalogue import open_adapter
+from processor.providers.smtp import mail as mail_module
 from processor.providers.smtp.mail import Mail, build
 from tests.providers.twins import NOW_MS, smtp_config, submission
 
@@ -219,6 +220,25 @@ def test_a_body_arrives_as_it_was_and_cannot_end_the_mail(text: str) -> None:
     assert b"\r\n.\r\n" not in mail.content
     normal = text.replace("\r\n", "\n").replace("\r", "\n")
     assert text_of(read(mail)) == (normal if normal.endswith("\n") else normal + "\n")
+
+
+@pytest.mark.parametrize(
+    ("raw", "plain"),
+    [
+        (b"a\r\nb\r\n", True),
+        (b"\r\n", True),
+        (b"x" * 998 + b"\r\n" + b"y" * 998 + b"\r\n", True),
+        (b"x" * 999 + b"\r\n", False),
+        (b"a\r\n" + b"x" * 999 + b"\r\n", False),
+        (b"a\rb\n\r\n", False),
+        (b"a\nb\r\n", False),
+        (b"a\r\r\n", False),
+        (b"a\x00\r\n", False),
+        (b"a", False),
+    ],
+)
+def test_only_short_lines_that_end_in_crlf_and_hold_no_controls_go_as_they_are(raw: bytes, plain: bool) -> None:
+    assert mail_module._is_plain(raw) is plain
 
 
 LINE = st.text(st.characters(exclude_categories=["Cs"]), max_size=200)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from processor.providers.smtp.config import DkimKey, SmtpConfig
 from processor.settings.load import load_text
 from tests.settings.small import changed, wrong
 from tests.support.certificates import signing_key
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def dkim(pem: str, *, domain: str = "example.com") -> dict[str, Any]:
@@ -79,6 +78,21 @@ def test_a_key_of_another_domain_only_is_refused() -> None:
     )
 
     assert any("dkim cannot sign the mails of from_address; write a key for the domain" in line for line in lines)
+
+
+def test_the_page_shows_a_configuration_that_production_takes(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs/providers/smtp.md").read_text(encoding="utf-8")
+    shown = page.partition("```yaml\n")[2].partition("```")[0]
+    for name, text in (("gatewayemail_password", "x"), ("dkim_example_com.pem", signing_key("rsa")[0])):
+        (tmp_path / name).write_text(text)
+    gateway = yaml.safe_load(shown.replace("/run/secrets", str(tmp_path)))["providers"]["GatewayEmail"]
+
+    config = read(
+        changed("providers.Gateway", **gateway | {"bus_provider": "Bus"}), COMMPROC_GATEWAYEMAIL_USERNAME="app"
+    )
+
+    assert (config.host, config.password, config.codes) == ("mail.example.com", "x", {"4.7.1": "deferred"})
+    assert [key.domain for key in config.dkim] == ["example.com"]
 
 
 @pytest.mark.parametrize("tls", ["off", "opportunistic"])

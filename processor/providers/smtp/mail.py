@@ -228,10 +228,10 @@ def _is_plain(raw: bytes) -> bool:
     Tell whether *raw* is lines of at most 998 bytes (RFC 5322 §2.1.1) without controls.
 
     A CR or LF alone is a line end to some servers: what follows could be a mail of its own (FAULTS trap
-    14). What remains without all else must therefore be CRLF, as often as there are lines.
+    14). So what is left without text must be CR and LF, and no more of them than CRLFs hold.
     """
     ends = raw.translate(None, TEXT_BYTES)
-    if ends != b"\r\n" * (len(ends) // 2):
+    if ends.strip(b"\r\n") or len(ends) != 2 * raw.count(b"\r\n"):
         return False
     at = 0
     while at < len(raw):  # the last line end within reach: the lines before it are shorter still
