@@ -11,6 +11,8 @@ import pytest_asyncio
 
 from processor.core.outcome import Accepted, Deferred, Rejected, Stage, Throttled, Unknown
 from processor.core.words import Reason
+from processor.providers.attachments.adapter import WithAttachments
+from processor.providers.attachments.config import AttachmentsConfig
 from tests.providers.twins import (
     BODY,
     PASSWORD,
@@ -274,3 +276,14 @@ class TestHttpBulk(TestHttp):
             codes={word: word for word in ("accepted", "rejected", "deferred", "throttled")},
             **settings,
         )
+
+
+class TestHttpWithAttachments(TestHttp):
+    """The same promises where attachments are fetched first."""
+
+    @pytest_asyncio.fixture(autouse=True)
+    async def _twin(self, tmp_path: Path) -> AsyncIterator[None]:
+        async with sandbox_at(tmp_path) as sandbox, opened(self.config(sandbox.http_port)) as adapter:
+            self.port = sandbox.http_port
+            self.twin = Twin(WithAttachments(adapter, AttachmentsConfig()), sandbox)
+            yield
