@@ -11,6 +11,8 @@ import pytest_asyncio
 
 from processor.core.outcome import Accepted, Deferred, Rejected, Stage, Throttled, Unknown
 from processor.core.words import Reason
+from processor.providers.attachments.adapter import WithAttachments
+from processor.providers.attachments.config import AttachmentsConfig
 from processor.sandbox.behaviour import parse_rule
 from tests.providers.twins import (
     BODY,
@@ -321,3 +323,14 @@ class TestSmppTransmitterAndReceiver(TestSmpp):
     def config(self, port: int, *, host: str = "127.0.0.1", **settings: Any) -> SmppConfig:
         pair = {"bind": "transmitter_receiver", "payload": "message_payload", "connections": 2}
         return smpp_config(port, host=host, **pair | settings)
+
+
+class TestHttpWithAttachments(TestHttp):
+    """The same promises where attachments are fetched first."""
+
+    @pytest_asyncio.fixture(autouse=True)
+    async def _twin(self, tmp_path: Path) -> AsyncIterator[None]:
+        async with sandbox_at(tmp_path) as sandbox, opened(self.config(sandbox.http_port)) as adapter:
+            self.port = sandbox.http_port
+            self.twin = Twin(WithAttachments(adapter, AttachmentsConfig()), sandbox)
+            yield

@@ -22,6 +22,7 @@ from processor.providers.http.answer import Mapped, parse
 from processor.providers.http.aws4 import Signer
 from processor.providers.http.request import Requests
 from processor.providers.http.wire import Answer, Request
+from tests.providers.hosted import Reply, hosted
 from tests.providers.twins import NOW_MS, http_config, opened, submission
 from tests.support.certificate import local_certificate
 
@@ -192,6 +193,31 @@ def test_half_a_character_in_a_property_rejects_the_message_in_every_form() -> N
         found = requests.build([mail(properties={"x": "\ud800"})], now_ms=NOW_MS)
 
         assert found == Rejected(Reason.INVALID_CONTENT, stage=Stage.CONNECT, field_name="properties")
+
+
+async def test_a_message_of_a_batch_that_cannot_be_written_is_refused_alone() -> None:
+    batch = [mail(), mail(properties={"x": "\ud800"}), mail()]
+    bulk: dict[str, Any] = {"body": ["{{ items }}"], "item": {"x": "{{ properties.x }}"}}
+    async with hosted(Reply(202)) as service, opened(http_config(service.url, **bulk)) as adapter:
+        outcomes = await adapter.send(batch)
+
+        assert len(service.asked) == 2
+    refused = Rejected(Reason.INVALID_CONTENT, stage=Stage.CONNECT, field_name="properties")
+    assert outcomes == [Accepted(code="202"), refused, Accepted(code="202")]
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("body", {"all": "{{ items }}", "subject": "{{ subject }}"}),
+        ("headers", {"X-Try": "{{ attempt }}"}),
+        ("query", {"to": "{{ to }}"}),
+    ],
+)
+def test_what_is_said_once_for_several_messages_takes_no_value_of_one(setting: str, value: Any) -> None:
+    bulk: dict[str, Any] = {"body": "{{ items }}", "item": {"to": "{{ to }}"}}
+    with pytest.raises(ValueError, match=f"^{setting}: a call for several messages"):
+        Requests(http_config(URL, **bulk | {setting: value}))
 
 
 # Signatures.

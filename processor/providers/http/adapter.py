@@ -60,13 +60,15 @@ class HttpAdapter:
     async def _called(self, batch: Sequence[Submission]) -> Sequence[Outcome]:
         request = self._requests.build(batch, now_ms=self._now_ms())
         if not isinstance(request, Request):
-            return [request] * len(batch)
+            return [request] if len(batch) == 1 else await self._alone(batch)
         answer = await self._wire.exchange(request)
         if isinstance(answer, Broken):
             return [BROKEN[answer.stage]] * len(batch)
         outcomes = parse(answer, batch, self._mapped, now_ms=self._now_ms())
-        if len(batch) > 1 and not self._mapped.has_results(answer) and isinstance(outcomes[0], Rejected):
-            # Refused as a whole, nothing was sent: one message's fault, or the size of all, must not end the others.
-            alone = await asyncio.gather(*(self._called([asked]) for asked in batch))
-            return [outcome for outcomes in alone for outcome in outcomes]
-        return outcomes
+        refused_as_a_whole = isinstance(outcomes[0], Rejected) and not self._mapped.has_results(answer)
+        return await self._alone(batch) if refused_as_a_whole and len(batch) > 1 else outcomes
+
+    async def _alone(self, batch: Sequence[Submission]) -> Sequence[Outcome]:
+        """Send each of *batch* in a call of its own: the fault of one, or the size of all, must not end the others."""
+        alone = await asyncio.gather(*(self._called([asked]) for asked in batch))
+        return [outcome for outcomes in alone for outcome in outcomes]

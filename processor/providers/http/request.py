@@ -17,6 +17,7 @@ from processor.providers.content import RECIPIENT_KINDS, is_line, refused, rejec
 from processor.providers.http import multipart
 from processor.providers.http.aws4 import Signer
 from processor.providers.http.template import (
+    CONSTANTS,
     KNOWN,
     PLACEHOLDER,
     Missing,
@@ -47,6 +48,9 @@ CARRIED: Final[Mapping[str, frozenset[str]]] = {
     "attachments": frozenset({"attachments"}),
 }
 """Fields that a request must carry if the message has them, and the placeholders that do: nothing is dropped unseen."""
+
+SHARED: Final = frozenset({*CONSTANTS, "items"})
+"""Beside settings, what the parts of a bulk call that are not its items may name: the same for every message."""
 
 HOST: Final = re.compile(r"([A-Za-z0-9.-]+|\[[0-9a-fA-F:.]+\])(:[0-9]{1,5})?")
 
@@ -150,13 +154,13 @@ def _check(config: HttpConfig) -> None:
         raise ValueError("token: write one line of ASCII")
     if config.auth == "aws4" and not all(config.settings.get(key) for key in ("region", "service")):
         raise ValueError("settings: auth aws4 needs region and service")
-    _check_templates(config)
     if config.body_kind != "json" and not isinstance(config.body, Mapping):
         raise ValueError("body: a form is a mapping of names to values")
     if config.body_kind == "form" and "attachments" in names(config.body):
         raise ValueError("body_kind: only json and multipart carry attachments")
     if ("items" in names(config.body)) != (config.item is not None):
         raise ValueError("item: a bulk call needs both an item and {{ items }} in the body")
+    _check_templates(config)
 
 
 def _check_templates(config: HttpConfig) -> None:
@@ -170,6 +174,10 @@ def _check_templates(config: HttpConfig) -> None:
             group, _, key = name.partition(".")
             if group == "settings" and key not in config.settings:
                 raise ValueError(f"settings: {key} is missing, and {setting} names it")
+            if config.item is not None and setting != "item" and not (group == "settings" or name in SHARED):
+                raise ValueError(
+                    f"{setting}: a call for several messages cannot take {name} of one; write it into item"
+                )
 
 
 def _is_header_value(value: str) -> bool:
