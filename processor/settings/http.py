@@ -10,9 +10,8 @@ from processor.providers.http.template import CONSTANTS, names
 from processor.settings.kinds import Duration, JmesPath, Secret, Template, Text, encrypted, template, wrong
 from processor.settings.models import Optional, PemFile
 from processor.settings.presets import Preset, UrlTemplate, completed
-from processor.settings.providers import ProviderSettings
+from processor.settings.providers import Answer, ProviderSettings
 
-Answer = Literal["accepted", "deferred", "throttled", "rejected", "unknown", "authentication", "unavailable"]
 SECRET_HEADERS = frozenset({"authorization", "proxy-authorization", "cookie", "x-api-key", "api-key"})
 NEEDED = {
     "none": (),

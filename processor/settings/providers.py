@@ -1,6 +1,6 @@
 """What the section `providers` asks of every provider, whatever its adapter."""
 
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -8,6 +8,9 @@ from processor.core.plan import BreakerPolicy, DailyInterval
 from processor.providers.catalogue import AdapterConfig
 from processor.settings.kinds import Duration, Text, TimeOfDay, Zone, wrong, zone
 from processor.settings.section import Section
+
+Answer = Literal["accepted", "deferred", "throttled", "rejected", "unknown", "authentication", "unavailable"]
+"""What a code of a provider may be said to mean: `Meaning`, less what no table lists."""
 
 
 class WindowSettings(Section):

@@ -9,9 +9,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, fie
 from processor.providers.smpp.config import CHARS_MAX, SmppConfig
 from processor.settings.kinds import Duration, Kind, Secret, Text, encrypted, wrong
 from processor.settings.models import Optional, PemFile
-from processor.settings.providers import ProviderSettings
+from processor.settings.providers import Answer, ProviderSettings
 
-Answer = Literal["accepted", "deferred", "throttled", "rejected", "unknown", "authentication", "unavailable"]
 LOCAL = frozenset({"127.0.0.1", "localhost", "::1"})
 
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from processor.core.outcome import Accepted
 from processor.core.words import Reason
-from processor.providers.smpp.codes import STATUSES, Meaning, bind_refusal, refusal
+from processor.providers.meaning import Meaning
+from processor.providers.smpp.codes import STATUSES, bind_refusal, refusal
 from processor.providers.smpp.link import Link
 from processor.providers.smpp.pdu import PDU_BYTES_MAX, Malformed, Pdu, take_pdus
 from tests.providers.smsc_peer import raw

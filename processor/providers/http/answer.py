@@ -14,7 +14,7 @@ from jmespath.exceptions import JMESPathError
 from processor.core.outcome import Outcome, Unknown
 from processor.core.words import Reason
 from processor.providers.http import codes
-from processor.providers.http.codes import Meaning
+from processor.providers.meaning import Meaning, outcome_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -162,7 +162,7 @@ def _outcome(data: Any, asked: Submission, mapped: Mapped, means: Meaning, answe
     found = mapped.find("provider_message_id", data)
     if found is None and mapped.id_header is not None:
         found = answer.headers.get(mapped.id_header)
-    return codes.outcome(
+    return outcome_of(
         means,
         code=own_code or str(answer.status),
         retry_after_ms=_wait_ms(answer, mapped, means, now_ms),

@@ -3,28 +3,13 @@
 from __future__ import annotations
 
 from email.utils import parsedate_to_datetime
-from enum import StrEnum
 from typing import Final
 
-from processor.core.outcome import Accepted, Deferred, Outcome, Rejected, Throttled, Unknown
-from processor.core.words import Reason
+from processor.providers.meaning import Meaning
 
 RETRY_AFTER_MS_MAX: Final = 86_400_000
 WAIT_KINDS: Final = ("seconds", "unix_s")
 WAIT_DIGITS_MAX: Final = 12
-
-
-class Meaning(StrEnum):
-    """The words that configuration uses in its tables of codes."""
-
-    ACCEPTED = "accepted"
-    DEFERRED = "deferred"
-    THROTTLED = "throttled"
-    REJECTED = "rejected"
-    UNKNOWN = "unknown"
-    UNLISTED = "unlisted"
-    AUTHENTICATION = "authentication"
-    UNAVAILABLE = "unavailable"
 
 
 STATUSES: Final = {
@@ -60,36 +45,6 @@ CLASSES: Final = {  # §15: an unlisted code is treated as the x00 of its class
 def meaning(status: int) -> Meaning:
     """Return what *status* means; 1xx, other 2xx and redirects that may follow a success are UNLISTED."""
     return STATUSES.get(status, CLASSES.get(status // 100, Meaning.UNLISTED))
-
-
-def outcome(
-    means: Meaning,
-    *,
-    code: str,
-    retry_after_ms: int | None,
-    provider_message_id: str | None,
-    segments: int | None = None,
-) -> Outcome:
-    """Return the outcome of an answer."""
-    match means:
-        case Meaning.ACCEPTED:
-            return Accepted(provider_message_id, code, segments)
-        case Meaning.DEFERRED:
-            return Deferred(Reason.PROVIDER_DEFERRED, code, retry_after_ms)
-        case Meaning.THROTTLED:
-            return Throttled(code=code, retry_after_ms=retry_after_ms)
-        case Meaning.REJECTED:
-            return Rejected(Reason.PROVIDER_REJECTED, code)
-        case Meaning.AUTHENTICATION:
-            return Deferred(Reason.AUTHENTICATION_FAILED, code, retry_after_ms)
-        case Meaning.UNAVAILABLE if retry_after_ms is not None:
-            return Throttled(code=code, retry_after_ms=retry_after_ms)  # it says when: slow down, charge nothing
-        case Meaning.UNAVAILABLE:
-            return Deferred(Reason.PROVIDER_UNAVAILABLE, code)
-        case Meaning.UNKNOWN:
-            return Unknown(Reason.ANSWER_MISSING, code)
-        case Meaning.UNLISTED:
-            return Unknown(Reason.ANSWER_UNLISTED, code)
 
 
 def retry_after_ms(value: str | None, *, now_ms: int) -> int | None:

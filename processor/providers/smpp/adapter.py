@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final
 from processor.core.outcome import Accepted, Deferred, Outcome, Stage, Throttled, Unknown
 from processor.core.words import Reason
 from processor.providers.adapter import Broken
-from processor.providers.smpp.codes import Meaning, code_of, meaning, refusal
+from processor.providers.meaning import Meaning
+from processor.providers.smpp.codes import code_of, meaning, refusal
 from processor.providers.smpp.config import CHARS_MAX
 from processor.providers.smpp.message import Parts, build
 from processor.providers.smpp.pdu import message_id

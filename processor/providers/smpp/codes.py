@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from processor.core.outcome import Accepted, Deferred, Outcome, Rejected, Throttled, Unknown
+from processor.core.outcome import Deferred, Throttled
 from processor.core.words import Reason
+from processor.providers.meaning import Meaning, outcome_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-
-class Meaning(StrEnum):
-    """The words that configuration uses in its table of codes."""
-
-    ACCEPTED = "accepted"
-    DEFERRED = "deferred"
-    THROTTLED = "throttled"
-    REJECTED = "rejected"
-    UNKNOWN = "unknown"
-    AUTHENTICATION = "authentication"
-    UNAVAILABLE = "unavailable"  # the centre, or how we are set up for it, whatever the message
+    from processor.core.outcome import Outcome
 
 
 STATUSES: Final = {
@@ -83,24 +73,7 @@ def meaning(status: int, codes: Mapping[int, str]) -> Meaning | None:
 
 def refusal(status: int, codes: Mapping[int, str]) -> Outcome:
     """Return the outcome of an answer to submit_sm other than that it was taken."""
-    code = code_of(status)
-    match meaning(status, codes):
-        case Meaning.ACCEPTED:
-            return Accepted(code=code)
-        case Meaning.DEFERRED:
-            return Deferred(Reason.PROVIDER_DEFERRED, code)
-        case Meaning.THROTTLED:
-            return Throttled(code=code)
-        case Meaning.REJECTED:
-            return Rejected(Reason.PROVIDER_REJECTED, code)
-        case Meaning.UNKNOWN:
-            return Unknown(Reason.ANSWER_MISSING, code)
-        case Meaning.AUTHENTICATION:
-            return Deferred(Reason.AUTHENTICATION_FAILED, code)
-        case Meaning.UNAVAILABLE:
-            return Deferred(Reason.PROVIDER_UNAVAILABLE, code)
-        case None:
-            return Unknown(Reason.ANSWER_UNLISTED, code)
+    return outcome_of(meaning(status, codes) or Meaning.UNLISTED, code=code_of(status))
 
 
 def bind_refusal(status: int, codes: Mapping[int, str]) -> Deferred | Throttled:

@@ -8,8 +8,9 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from processor.core.outcome import Accepted, Deferred, Outcome, Rejected, Throttled, Unknown
+from processor.core.outcome import Accepted, Deferred, Outcome
 from processor.core.words import Reason
+from processor.providers.meaning import Meaning, outcome_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,16 +55,6 @@ class Reply(NamedTuple):
 
 
 MALFORMED: Final = Reply(0)
-
-
-class Meaning(StrEnum):
-    """What a refusal means for the message; configuration uses these words."""
-
-    DEFERRED = "deferred"
-    THROTTLED = "throttled"
-    REJECTED = "rejected"
-    AUTHENTICATION = "authentication"
-    UNAVAILABLE = "unavailable"  # the server, whatever the message
 
 
 EXPECTED: Final = {  # RFC 5321 §4.3.2
@@ -196,21 +187,10 @@ def outcome(reply: Reply, step: Step, tables: Tables = PACKAGED) -> Outcome:
     """Return what *reply* means; a code that no table lists is temporary before the dot, Unknown after it."""
     if step is Step.DOT and reply.code in ACCEPTED:
         return Accepted(code=str(reply))
-    match meaning(reply, step, tables):
-        case Meaning.DEFERRED:
-            return Deferred(Reason.PROVIDER_DEFERRED, str(reply))
-        case Meaning.THROTTLED:
-            return Throttled(code=str(reply))
-        case Meaning.REJECTED:
-            return Rejected(Reason.PROVIDER_REJECTED, str(reply))
-        case Meaning.AUTHENTICATION:
-            return Deferred(Reason.AUTHENTICATION_FAILED, str(reply))
-        case Meaning.UNAVAILABLE:
-            return Deferred(Reason.PROVIDER_UNAVAILABLE, str(reply))
-        case None if step is Step.DOT:
-            return Unknown(Reason.ANSWER_UNLISTED, str(reply))
-        case None:
-            return Deferred(Reason.ANSWER_UNLISTED, str(reply))
+    means = meaning(reply, step, tables)
+    if means is None and step is not Step.DOT:
+        return Deferred(Reason.ANSWER_UNLISTED, str(reply))
+    return outcome_of(means or Meaning.UNLISTED, code=str(reply))
 
 
 @lru_cache(256)
