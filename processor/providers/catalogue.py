@@ -56,7 +56,12 @@ def open_adapter(
         case HttpConfig():
             from processor.providers.http.adapter import HttpAdapter  # noqa: PLC0415
 
-            return HttpAdapter(config, now_ms=now_ms)
+            adapter = HttpAdapter(config, now_ms=now_ms)
+            if config.recipient_kind != "phone":
+                return adapter
+            from processor.providers.texting import Texting  # noqa: PLC0415
+
+            return Texting(adapter, countries=config.countries)
         case SmppConfig():
             from processor.providers.smpp.adapter import SmppAdapter, unread  # noqa: PLC0415
 

@@ -10,7 +10,7 @@ from processor.providers.http.template import CONSTANTS, names
 from processor.settings.kinds import Duration, JmesPath, Secret, Template, Text, encrypted, template, wrong
 from processor.settings.models import Optional, PemFile
 from processor.settings.presets import Preset, UrlTemplate, completed
-from processor.settings.providers import Answer, ProviderSettings
+from processor.settings.providers import Answer, Countries, ProviderSettings
 
 SECRET_HEADERS = frozenset({"authorization", "proxy-authorization", "cookie", "x-api-key", "api-key"})
 NEEDED = {
@@ -43,6 +43,9 @@ class HttpSettings(ProviderSettings):
     item: Template = Field(None, description="Template of each message where several go in one call.")
     settings: Mapping[Text, Text] = Field(default_factory=dict, description="Constants for {{ settings.NAME }}.")
     recipient_kind: Literal["any", "email", "phone"] = Field("any", description="The form that a recipient must have.")
+    countries: Countries = Field(
+        (), description="For phone: calling codes that may be sent to, such as [40, 44]; without it all."
+    )
     auth: Literal["none", "basic", "bearer", "header", "aws4"] = Field(
         "none",
         description="basic: username, password; aws4: these as access key, settings region and service; else token.",

@@ -1,6 +1,6 @@
 """What the section `providers` asks of every provider, whatever its adapter."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -11,6 +11,10 @@ from processor.settings.section import Section
 
 Answer = Literal["accepted", "deferred", "throttled", "rejected", "unknown", "authentication", "unavailable"]
 """What a code of a provider may be said to mean: `Meaning`, less what no table lists."""
+
+
+Countries = tuple[Annotated[int, Field(ge=1, le=999)], ...]
+"""Calling codes (ITU-T E.164, annex A)."""
 
 
 class WindowSettings(Section):

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, fie
 from processor.providers.smpp.config import CHARS_MAX, SmppConfig
 from processor.settings.kinds import Duration, Kind, Secret, Text, encrypted, wrong
 from processor.settings.models import Optional, PemFile
-from processor.settings.providers import Answer, ProviderSettings
+from processor.settings.providers import Answer, Countries, ProviderSettings
 
 LOCAL = frozenset({"127.0.0.1", "localhost", "::1"})
 
@@ -64,7 +64,7 @@ class SmppSettings(ProviderSettings):
     source_npi: Npi = Field(0, description="Numbering plan of source_addr: 0, or 1 for numbers.")
     dest_ton: Ton = Field(1, description="Type of number of recipients, which are sent as country code and number.")
     dest_npi: Npi = Field(1, description="Numbering plan of recipients.")
-    countries: tuple[Annotated[int, Field(ge=1, le=999)], ...] = Field(
+    countries: Countries = Field(
         (), description="Calling codes of the countries that may be sent to, such as [40, 44]; without it all."
     )
     service_type: Ascii = Field("", max_length=CHARS_MAX["service_type"], description="Where the centre asks for one.")

@@ -263,7 +263,7 @@ PRESETS: dict[str, Preset] = {
         SMS,
         ("Authorization", "Basic QUMxOmNhbmFyeS1wYXNzd29yZC00NzEx"),
         [
-            ("To", "40722000111"),
+            ("To", "+40722000111"),
             ("From", "+15005550006"),
             ("Body", "Bună"),
             ("StatusCallback", f"{STATUS_URL}&message_id=m%3A1"),
@@ -271,9 +271,9 @@ PRESETS: dict[str, Preset] = {
         [
             (
                 Reply(201, {"sid": "SM87105da9", "status": "queued", "num_segments": "1", "error_code": None}),
-                Accepted("SM87105da9", "201", 1),
+                Accepted("SM87105da9", "201", 1, "ucs2"),
             ),
-            (Reply(201, {"sid": "SM8", "status": "accepted", "num_segments": "0"}), Accepted("SM8", "201")),
+            (Reply(201, {"sid": "SM8", "status": "accepted", "num_segments": "0"}), Accepted("SM8", "201", 1, "ucs2")),
             (
                 Reply(400, {"code": 21610, "message": "40722000111 is unsubscribed", "status": 400}),
                 Rejected(Reason.PROVIDER_REJECTED, "21610"),
@@ -308,7 +308,7 @@ PRESETS: dict[str, Preset] = {
         [
             (
                 Reply(200, {"message-count": "1", "messages": [{"to": "4", "message-id": "0C0", "status": "0"}]}),
-                Accepted("0C0", "0", 1),
+                Accepted("0C0", "0", 1, "ucs2"),
             ),
             (
                 Reply(200, {"message-count": "1", "messages": [{"status": "1", "error-text": "Throttled"}]}),
@@ -365,7 +365,7 @@ PRESETS: dict[str, Preset] = {
                         ],
                     },
                 ),
-                Accepted("m:1", "PENDING", 1),
+                Accepted("m:1", "PENDING", 1, "ucs2"),
             ),
             (
                 Reply(
@@ -414,7 +414,10 @@ PRESETS: dict[str, Preset] = {
             "delivery_report": "none",
         },
         [
-            (Reply(201, {"id": "01FC66621X", "to": ["40722000111"], "canceled": False}), Accepted("01FC66621X", "201")),
+            (
+                Reply(201, {"id": "01FC66621X", "to": ["40722000111"], "canceled": False}),
+                Accepted("01FC66621X", "201", 1, "ucs2"),
+            ),
             (
                 Reply(400, {"code": "syntax_invalid_parameter_format", "text": "40722000111"}),
                 Rejected(Reason.PROVIDER_REJECTED, "syntax_invalid_parameter_format"),
@@ -530,7 +533,7 @@ async def test_infobip_tells_the_messages_of_a_batch_apart_by_our_id() -> None:
     assert outcomes == [
         Rejected(Reason.PROVIDER_REJECTED, "REJECTED"),
         Unknown(Reason.ANSWER_MISSING),
-        Accepted("m:2", "PENDING"),
+        Accepted("m:2", "PENDING", 1, "ucs2"),
     ]
 
 

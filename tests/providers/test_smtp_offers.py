@@ -218,7 +218,7 @@ async def test_what_codes_say_wins_over_the_tables(codes: dict[str, str], reply:
 
 @pytest.mark.parametrize("codes", [{"250": "rejected"}, {"4.7": "deferred"}, {"450": "accepted"}, {"450 ": "deferred"}])
 def test_codes_that_are_no_refusals_or_mean_nothing_are_refused(codes: dict[str, str]) -> None:
-    with pytest.raises(ValueError, match=r"codes|Meaning"):
+    with pytest.raises(ValueError, match="codes"):
         open_adapter("smtp", smtp_config(25, codes=codes))
 
 

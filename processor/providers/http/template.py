@@ -68,6 +68,7 @@ def _list_unsubscribe_post(scope: Scope) -> Json | Missing:
 
 NAMES: Final[Mapping[str, Fill]] = {
     "to": lambda scope: scope.message.to or MISSING,
+    "to_digits": lambda scope: scope.message.to.removeprefix("+") or MISSING,
     "cc": lambda scope: list(scope.message.cc) or MISSING,
     "bcc": lambda scope: list(scope.message.bcc) or MISSING,
     "recipients": lambda scope: [scope.message.to, *scope.message.cc, *scope.message.bcc],

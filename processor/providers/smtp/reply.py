@@ -99,6 +99,15 @@ BASIC: Final = {
     538: Meaning.AUTHENTICATION,  # RFC 4954 §6, in use by older servers
 }
 
+REFUSALS: Final = (
+    Meaning.DEFERRED,
+    Meaning.THROTTLED,
+    Meaning.REJECTED,
+    Meaning.AUTHENTICATION,
+    Meaning.UNAVAILABLE,
+)
+"""What a refusal may be said to mean: an answer before the dot is never perhaps sent."""
+
 SEVERITY: Final = {4: Meaning.DEFERRED, 5: Meaning.REJECTED}
 """RFC 5321 §4.2.1: a client that does not know a code acts on its first digit, if the second is 0 to 5."""
 
@@ -126,6 +135,8 @@ def tables(codes: Mapping[str, str]) -> Tables:
         raise ValueError(
             f"codes: {unknown[0]!r:.20} is no refusal; write a basic code such as 450, or one such as 4.7.1"
         )
+    if senseless := [word for word in codes.values() if word not in REFUSALS]:
+        raise ValueError(f"codes: {senseless[0]!r:.20} is no meaning of a refusal; write one of {', '.join(REFUSALS)}")
     meant = {code: Meaning(word) for code, word in codes.items()}
     enhanced = {code: meaning for code, meaning in meant.items() if "." in code}
     basic = {int(code): meaning for code, meaning in meant.items() if "." not in code}
