@@ -22,6 +22,7 @@ class Ratio(TypedDict):
     ratio: float
 
 
+PROVIDERS: Final = ("smtp", "http", "smpp", "whole")
 ROWS: Final = {
     "intake": ("Intake of due messages", 0.4),
     "dispatch_instant": ("Dispatch, provider answers at once", 0.2),
@@ -30,7 +31,7 @@ ROWS: Final = {
 
 def write(results: dict[str, Any]) -> None:
     """Write the tables; what is to be said about them stands in performance-notes.md and follows."""
-    lines = [*_head(results), *_ratios(results), *_others(results), ""]
+    lines = [*_head(results), *_ratios(results), *_others(results), *_providers(results), ""]
     REPORT.write_text("\n".join(lines) + _notes(), encoding="utf-8")
 
 
@@ -73,6 +74,19 @@ def _others(results: dict[str, Any]) -> list[str]:
         f"| Express, idle system, produce to provider call: p50 | {express['p50_ms']} ms | ≤ 30 ms |",
         f"| the same: p99, worst of 300 | {express['p99_ms']} ms, {express['max_ms']} ms | |",
         f"| Dispatcher's memory, {held['waiting']:,} messages waiting | {held['highest_mib']} MiB | < 200 MiB |",
+    ]
+
+
+def _providers(results: dict[str, Any]) -> list[str]:
+    """Return what the measurements of the adapters printed, as they printed it."""
+    return [
+        "",
+        "## Providers",
+        "",
+        "Each adapter beside another program that does the same, by the processor time of the client alone;",
+        "and the whole path of one dispatcher process (Kafka in, message built, provider called, events out),",
+        "by the clock on the wall.",
+        *(line for name in PROVIDERS for line in ("", f"`python -m bench.{name}`", "", "```", results[name], "```")),
     ]
 
 

@@ -10,6 +10,8 @@ ratio is theirs. These machines are noisy: the table gives the median of the rou
 import argparse
 import json
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -25,6 +27,12 @@ from processor.metrics import know
 from processor.sandbox.broker import find_broker
 
 ANSWER_S = 0.05
+PROVIDERS = {  # what each adapter costs beside another program, and what a dispatcher reaches with it
+    "smtp": ["bench.smtp", "--rounds", "3"],
+    "http": ["bench.http", "--rounds", "3"],
+    "smpp": ["bench.smpp", "--rounds", "3"],
+    "whole": ["bench.whole", "--rounds", "2"],
+}
 SLOTS = 400
 
 
@@ -41,6 +49,10 @@ def main() -> None:
             results["express"] = _apart(broker.bootstrap, "express", SLOTS, express, 300)
         if not asked.only or "memory" in asked.only:
             results["memory"] = _apart(broker.bootstrap, "memory", SLOTS, memory, asked.waiting)
+        os.environ["KAFKA_BOOTSTRAP"] = broker.bootstrap
+        for name, arguments in PROVIDERS.items():
+            if not asked.only or name in asked.only:
+                results[name] = _said(arguments)
     RESULTS.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     if not asked.only:
         write(results)
@@ -54,6 +66,13 @@ def _measured(asked: argparse.Namespace) -> dict[str, tuple[Callable[..., float]
         "dispatch_instant": (loops.dispatch_instant, 2_500, asked.records),
         "dispatch_50ms": (loops.dispatch_50ms, SLOTS * 5 // 4, asked.records),
     }
+
+
+def _said(arguments: list[str]) -> str:
+    """Return what another of our measurements prints, and print it."""
+    done = subprocess.run([sys.executable, "-m", *arguments], capture_output=True, text=True, check=True)
+    print(f"--- {' '.join(arguments)}\n{done.stdout}", flush=True)
+    return done.stdout.strip()
 
 
 def _round(bootstrap: str, name: str, run: Callable[..., float], concurrency: int, count: int) -> Ratio:
