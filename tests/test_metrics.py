@@ -117,7 +117,7 @@ class TestDeclarations:
 
         assert seen <= {
             *("adapter", "channel", "delay_class", "lane", "le", "loop", "outcome", "policy", "provider", "python"),
-            *("reason", "stage", "status", "tier_seconds", "topic", "verdict", "version"),
+            *("reason", "stage", "state", "status", "tier_seconds", "to", "topic", "verdict", "version"),
         }
 
 
