@@ -86,7 +86,7 @@ def _partly(
     settled = _again_or_over(deferred, head, facts, plan, now_ms=now_ms, jitter=jitter, zones=zones)
     if isinstance(settled, Again):
         return replace(settled, still_open=outcome.still_open, refused=outcome.refused)
-    return replace(sent, refused=outcome.refused + outcome.still_open)
+    return sent._replace(refused=outcome.refused + outcome.still_open)
 
 
 def _may_resend(head: Head, plan: Plan) -> bool:
