@@ -33,8 +33,7 @@ def _own(provider: Mapping[str, Any], ports: Mapping[str, int]) -> dict[str, Any
 def _http(provider: Mapping[str, Any], ports: Mapping[str, int]) -> dict[str, Any]:
     """Return the sandbox's address, and the headers by which its ledger knows a message and an attempt."""
     path = "email" if provider["bus_channel"] == "EMAIL" else "sms"
-    return {
-        "url": f"http://127.0.0.1:{ports['http']}/{path}",
-        "idempotency_header": "Idempotency-Key",
-        "headers": {"X-Comm-Attempt": "{{ attempt }}"},
-    }
+    found = {"url": f"http://127.0.0.1:{ports['http']}/{path}", "idempotency_header": "Idempotency-Key"}
+    if "item" in provider:  # several messages in a call: each item says so itself
+        return found
+    return found | {"headers": {"X-Comm-Attempt": "{{ attempt }}"}}
