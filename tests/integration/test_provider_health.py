@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import socket
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from processor.core.message import Attachment
 from processor.core.words import Reason, Status
 from tests.support.eventually import eventually
 from tests.support.plant import message, plant
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from processor.sandbox.broker import Broker
     from tests.support.plant import Plant
@@ -36,7 +38,7 @@ def ward(kafka: Broker, tmp_path_factory: pytest.TempPathFactory, closed_port: i
     mail = {"adapter": "smtp", "bus_provider": "Mails", "bus_channel": "EMAIL", "host": "127.0.0.1", "tls": "off"}
     away = mail | {"port": closed_port, "from_address": "service@example.com", "breaker": BREAKER}
     channel = {"action": "EMAIL", "bus_channel": "EMAIL", "bus_provider": "Mails"}
-    changes = {
+    changes: dict[str, Any] = {
         "channels": {
             "Turning": channel | {"provider": "Away", "failover": ["Mail"], "retry": {"max_attempts": 0}},
             "Proper": channel
@@ -51,7 +53,10 @@ def ward(kafka: Broker, tmp_path_factory: pytest.TempPathFactory, closed_port: i
             "TextOTP": {"breaker": BREAKER},
         },
     }
-    with plant(kafka.bootstrap, tmp_path_factory.mktemp("ward"), changes=changes) as made:
+    folder = tmp_path_factory.mktemp("ward")
+    (folder / "statements").mkdir()
+    changes["attachments"] = {"file_roots": [str(folder / "statements")]}
+    with plant(kafka.bootstrap, folder, changes=changes) as made:
         yield made
 
 
@@ -107,3 +112,63 @@ def test_properties_that_do_not_fit_their_channel_reject_the_message_and_nothing
     assert ends["proper-1"].field_name == "properties.customer"
     assert ends["proper-2"].status is Status.SENT
     assert "canary-customer" not in ward.output()
+
+
+def test_recipients_that_are_refused_are_named_the_others_get_one_mail_each(ward: Plant) -> None:
+    cc = ("rcpt-550@example.com", "rcpt-450-1x@example.com", "ann@example.com")
+    ward.ask([message("partly-1", to="someone@example.com", cc=cc)])
+    ward.drained(within_s=20)
+
+    ledgers = ward.check()
+    (end,) = [each for each in ledgers.delivery if each.message_id == "partly-1"]
+    (again,) = [each for each in ledgers.retry if each.message_id == "partly-1"]
+    assert (end.status, end.attempt) == (Status.SENT, 2)
+    assert again.recipients_refused == (1,)  # to is 0, then cc
+    mailed = Counter(
+        to for entry in ledgers.provider if entry.accepted and entry.message_id == "partly-1" for to in entry.recipients
+    )
+    assert mailed == {"someone@example.com": 1, "rcpt-450-1x@example.com": 1, "ann@example.com": 1}
+
+
+def test_a_provider_that_throttles_is_called_more_slowly_and_no_attempt_is_charged(ward: Plant) -> None:
+    ward.sandbox.script({"default": "throttle-421-1x"})
+    ward.ask(message(f"fast-{number}", to="someone@example.com") for number in range(10))
+    eventually(
+        lambda: ward.metric("dispatch", "comm_pace_limit_calls_per_second", provider="Mail", loop="dispatch") > 0,
+        within_s=15,
+        what="a slower pace",
+    )
+    ward.drained(within_s=60)
+    ward.sandbox.script({})
+
+    ledgers = ward.check()
+    assert {each.status for each in ledgers.delivery if each.message_id.startswith("fast-")} == {Status.SENT}
+    assert {each.charged for each in ledgers.retry if each.message_id.startswith("fast-")} == {0}
+
+
+def test_attachments_by_reference_go_out_with_their_content_or_say_why_not(ward: Plant) -> None:
+    folder = ward.folder / "statements"
+    (folder / "june.pdf").write_bytes(b"%PDF-1.7 " + bytes(2_000))
+    (ward.folder / "secret.pdf").write_bytes(b"canary-file")
+
+    def attached(path: Path) -> Attachment:
+        return Attachment("june.pdf", "application/pdf", url=path.as_uri())
+
+    one_try: dict[str, Any] = {"to": "someone@example.com", "retry_max_attempts": 0}
+    ward.ask(
+        [
+            message("attached-1", attachments=[attached(folder / "june.pdf")], **one_try),
+            message("attached-2", attachments=[attached(folder / "july.pdf")], **one_try),
+            message("attached-3", attachments=[attached(ward.folder / "secret.pdf")], **one_try),
+        ]
+    )
+    ward.drained(within_s=20)
+
+    ledgers = ward.check()
+    ends = {each.message_id: each for each in ledgers.delivery if each.message_id.startswith("attached-")}
+    (sent,) = [entry for entry in ledgers.provider if entry.message_id == "attached-1"]
+    assert ends["attached-1"].status is Status.SENT
+    assert sent.size_bytes > 2_600  # 2,000 bytes in base64
+    assert (ends["attached-2"].status, ends["attached-2"].reason) == (Status.FAILED, Reason.RETRIES_EXHAUSTED)
+    assert (ends["attached-3"].status, ends["attached-3"].reason) == (Status.REJECTED, Reason.ATTACHMENT_REFUSED)
+    assert "canary-file" not in ward.output()

@@ -36,6 +36,15 @@ def test_the_first_objection_halves_the_rate_that_was(throttled: Pace) -> None:
     assert sum(begun(throttled, 1 + step / 100) for step in range(1, 101)) == pytest.approx(50, rel=0.1)
 
 
+def test_a_provider_that_objects_to_the_very_first_calls_is_not_brought_to_a_standstill() -> None:
+    pace = Pace()
+    for call in range(20):
+        pace.ended(100.0 + call / 100)
+    pace.throttled(100.2)
+
+    assert pace.limit_per_s == pytest.approx(50, rel=0.1)
+
+
 def test_objections_to_what_was_under_way_are_one(throttled: Pace) -> None:
     for step in range(10):
         throttled.throttled(1.0 + step / 20)

@@ -70,7 +70,7 @@ class Ledgers:
             "ended twice": _repeated(each.message_id for each in self.delivery if each.terminal),
             "event id twice": _repeated(self._event_ids()),
             "two results for an attempt": _repeated(self._results()),
-            "called twice for an attempt": _repeated((each.message_id, each.attempt) for each in self.provider),
+            "called twice for an attempt": _repeated((each.message_id, each.attempt) for each in self._named()),
             "accepted more often than doubt allows": self._oversent(),
             "one-time password accepted twice": self._passwords_twice(),
             "early": self._early(),
@@ -99,7 +99,12 @@ class Ledgers:
         return ended + [(each.message_id, each.attempt) for each in self.retry]
 
     def _acceptances(self) -> Counter[str | None]:
-        return Counter(entry.message_id for entry in self.provider if entry.accepted)
+        """Return how often a message was accepted, for the recipient for whom it was most often."""
+        each = Counter((entry.message_id, to) for entry in self.provider if entry.accepted for to in entry.recipients)
+        most: Counter[str | None] = Counter()
+        for (message_id, _), count in each.items():
+            most[message_id] = max(most[message_id], count)
+        return most
 
     def _oversent(self) -> list[object]:
         doubts = Counter(message_id for message_id, _ in self.in_doubt)
@@ -122,7 +127,11 @@ class Ledgers:
 
     def _phantoms(self) -> list[object]:
         asked = {each.message_id for each in self.asked.values()}
-        return [entry for entry in self.provider if entry.message_id not in asked]
+        return [entry for entry in self._named() if entry.message_id not in asked]
+
+    def _named(self) -> list[Entry]:
+        """Return what arrived, less recipients that were refused before their message was sent."""
+        return [entry for entry in self.provider if entry.accepted or entry.message_id is not None]
 
     def _sent_unsaid(self) -> list[object]:
         doubtful = {message_id for message_id, _ in self.in_doubt}

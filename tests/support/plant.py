@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from processor.cli.common import codecs_of, specs_of
-from processor.core.message import Head, Origin
+from processor.core.message import Attachment, Head, Origin
 from processor.core.message import Message as Outbound
 from processor.kafka.admin import Topics
 from processor.kafka.committed import committed_now
@@ -348,12 +348,22 @@ def message(
     to: str | None = None,
     properties: Mapping[str, str] | None = None,
     text: str = TEXT,
+    cc: Sequence[str] = (),
+    attachments: Sequence[Attachment] = (),
     **head: Any,
 ) -> Outbound:
     """Return a message with canaries in everything that must stay secret."""
     recipient = to or (f"{RECIPIENT}@example.com" if channel == "Email" else "+40700000111")
     known = {"p": PROPERTY} if properties is None else properties
-    return Outbound(Head(message_id, channel, **head), to=recipient, subject=SUBJECT, text=text, properties=known)
+    return Outbound(
+        Head(message_id, channel, **head),
+        to=recipient,
+        cc=tuple(cc),
+        subject=SUBJECT,
+        text=text,
+        attachments=tuple(attachments),
+        properties=known,
+    )
 
 
 def _merged(tree: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

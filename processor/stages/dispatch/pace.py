@@ -31,10 +31,12 @@ class Pace:
         self._cut_at_s = float("-inf")
         self._observed_per_s = 0.0
         self._count = 0
-        self._counted_from_s = 0.0
+        self._counted_from_s: float | None = None
 
     def ended(self, now_s: float) -> None:
         """Take note that a call has ended: the rate that throttling is measured against."""
+        if self._counted_from_s is None:
+            self._counted_from_s = now_s
         self._count += 1
         elapsed_s = now_s - self._counted_from_s
         if elapsed_s >= _OBSERVED_S:
@@ -48,10 +50,15 @@ class Pace:
         self._climb(now_s)
         limit = self.limit_per_s
         if limit is None:
-            limit = self._peak_per_s = max(FLOOR_PER_S, self._observed_per_s)
+            limit = self._peak_per_s = max(FLOOR_PER_S, self._observed_per_s or self._first_per_s(now_s))
             self._tokens, self._at_s = 0.0, now_s
         self.limit_per_s = max(FLOOR_PER_S, limit * CUT)
         self._cut_at_s = now_s
+
+    def _first_per_s(self, now_s: float) -> float:
+        """Return the rate of the first calls, where a provider objects before a rate was observed."""
+        begun_s = now_s if self._counted_from_s is None else self._counted_from_s
+        return self._count / max(now_s - begun_s, BURST_S)
 
     def room(self, now_s: float) -> int | None:
         """Return how many calls may begin now; None: any number."""
