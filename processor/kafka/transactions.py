@@ -120,10 +120,6 @@ class Transactions:
         self._replace()
         self.start(meanwhile)
 
-    def close(self) -> None:
-        """Let the producer go; there is nothing to flush between transactions."""
-        self._producer.purge()
-
     def _replace(self) -> None:
         self._apart.leave()
         self._producer, self._apart = self._made()

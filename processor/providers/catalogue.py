@@ -10,12 +10,10 @@ from processor.providers.smpp.config import SmppConfig
 from processor.providers.smtp.config import SmtpConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Callable, Mapping
 
     from processor.providers.adapter import Adapter
-    from processor.providers.smpp.receipt import Receipt
-
-    Receipts = Callable[[Receipt], Awaitable[None]]
+    from processor.providers.smpp.receipt import Receipts
 
 AdapterConfig = SmtpConfig | HttpConfig | SmppConfig
 

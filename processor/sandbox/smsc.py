@@ -19,6 +19,7 @@ import smpp34
 
 from processor.sandbox.behaviour import ACCEPT, ACCEPTED_BY, Action
 from processor.sandbox.ledger import Entry, now_ms
+from processor.sandbox.listener import Listener
 from processor.sandbox.smsc_parts import Parts, part_number
 from processor.sandbox.smsc_receipts import Owed, Receipts
 from processor.sandbox.smsc_stream import RESPONSE, Pdu, SmscStream
@@ -165,7 +166,7 @@ class SmscSession:
             self._server.receipts.owe(Owed(smsc_id, submit.source_addr, submit.destination_addr, time.time()))
 
 
-class Smsc:
+class Smsc(Listener):
     """Where sessions come from."""
 
     def __init__(
@@ -177,29 +178,18 @@ class Smsc:
         tls: ssl.SSLContext | None = None,
         sends_receipts: bool = True,
     ) -> None:
+        super().__init__(encrypted=tls)
         self.ledger = ledger
         self.login = login
         self.sends_receipts = sends_receipts
         self.parts = Parts()
         self.receipts = Receipts()
         self._behaviour = behaviour
-        self._tls = tls
-        self._server: asyncio.Server | None = None
-        self._sessions: set[asyncio.Task[None]] = set()
         self._ids = 0
 
-    async def start(self, host: str, port: int) -> int:
-        """Listen; returns the port, which is a free one where *port* is 0."""
-        self._server = await asyncio.start_server(self._connected, host, port, backlog=1_000, ssl=self._tls)
-        return int(self._server.sockets[0].getsockname()[1])
-
-    async def close(self) -> None:
-        """Stop listening and hang up on everybody."""
-        if self._server is not None:
-            self._server.close()
-        for session in self._sessions:
-            session.cancel()
-        await asyncio.gather(*self._sessions, return_exceptions=True)
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Talk to one client."""
+        await SmscSession(SmscStream(reader, writer), self).run()
 
     def rule(self, asked: Submitted) -> Rule:
         """Return what happens to a message now; the parts after the first are part of what was decided."""
@@ -213,18 +203,6 @@ class Smsc:
         """Return an id for a part that ends no message; unlike those in the ledger, which are its numbers."""
         self._ids += 1
         return f"p{self._ids:x}"
-
-    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        # A task of our own: asyncio reports the cancelled ones of coroutine callbacks as errors.
-        task = asyncio.create_task(self._served(reader, writer))
-        self._sessions.add(task)
-        task.add_done_callback(self._sessions.discard)
-
-    async def _served(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            await SmscSession(SmscStream(reader, writer), self).run()
-        finally:
-            writer.close()
 
 
 def _entry(asked: Submitted, whole: Whole | None) -> Entry:

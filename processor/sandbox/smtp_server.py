@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from processor.sandbox.behaviour import ACCEPT, ACCEPTED_BY, Action
 from processor.sandbox.ledger import Entry, now_ms
+from processor.sandbox.listener import Listener
 from processor.sandbox.smtp_stream import MESSAGE_BYTES_MAX, HungUp, SmtpStream
 
 if TYPE_CHECKING:
@@ -211,43 +212,21 @@ COMMANDS: Final[dict[bytes, Callable[[SmtpSession, bytes], Awaitable[None]]]] = 
 }
 
 
-class SmtpServer:
+class SmtpServer(Listener):
     """Where sessions come from."""
 
     def __init__(
         self, ledger: Ledger, behaviour: Behaviour, *, login: tuple[str, str] | None, tls: ssl.SSLContext | None
     ) -> None:
+        super().__init__()
         self.ledger = ledger
         self.behaviour = behaviour
         self.login = login
         self.tls = tls
-        self._server: asyncio.Server | None = None
-        self._sessions: set[asyncio.Task[None]] = set()
 
-    async def start(self, host: str, port: int) -> int:
-        """Listen; returns the port, which is a free one where *port* is 0."""
-        self._server = await asyncio.start_server(self._connected, host, port, backlog=1_000)
-        return int(self._server.sockets[0].getsockname()[1])
-
-    async def close(self) -> None:
-        """Stop listening and hang up on everybody."""
-        if self._server is not None:
-            self._server.close()
-        for session in self._sessions:
-            session.cancel()
-        await asyncio.gather(*self._sessions, return_exceptions=True)
-
-    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        # A task of our own: asyncio reports the cancelled ones of coroutine callbacks as errors.
-        task = asyncio.create_task(self._served(reader, writer))
-        self._sessions.add(task)
-        task.add_done_callback(self._sessions.discard)
-
-    async def _served(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            await SmtpSession(SmtpStream(reader, writer), self).run()
-        finally:
-            writer.close()
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Talk to one client."""
+        await SmtpSession(SmtpStream(reader, writer), self).run()
 
 
 def _arrived(envelope: Envelope, content: bytes) -> Entry:

@@ -156,10 +156,12 @@ def _dispatch_loop(
         provider = parts.plan.providers[name]
         slots = slots_of(provider, reached[name])
         gates[name] = Gate(
-            name, slots.express if express else slots.rest, rates[name], express, Breaker(provider.breaker)
-        )
-        gates[name].may_turn = any(
-            channel.failover and name in channel.providers for channel in parts.plan.channels.values()
+            name,
+            slots.express if express else slots.rest,
+            rates[name],
+            express,
+            Breaker(provider.breaker),
+            may_turn=any(channel.failover and name in channel.providers for channel in parts.plan.channels.values()),
         )
         lines[name] = Line(provider, adapters[name], gates[name].slots)
     topics = [parts.names.send(name, lane) for name, lanes in lanes_of.items() for lane in lanes]

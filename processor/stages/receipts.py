@@ -1,13 +1,13 @@
 """Publishes what providers tell later; they are answered only once Kafka has it."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Final, Protocol
 
 from processor.core.clock import Clock
 from processor.core.events import Receipt as Event
 from processor.core.events import event_id
 from processor.metrics import RECEIPTS
-from processor.providers.smpp.receipt import Receipt
+from processor.providers.smpp import receipt as smpp
 
 KIND: Final = "receipt"
 
@@ -30,10 +30,10 @@ class Receipts:
         self._encode = encode
         self._clock = clock
 
-    def of(self, provider: str) -> Callable[[Receipt], Awaitable[None]]:
+    def of(self, provider: str) -> smpp.Receipts:
         """Return what takes the receipts of *provider*; it returns once the event is safe, and else raises."""
 
-        async def take(receipt: Receipt) -> None:
+        async def take(receipt: smpp.Receipt) -> None:
             event = self._event(provider, receipt)
             key = f"{provider}/{event.id_keys[0]}".encode()
             await self._log.publish(self._topic, key, self._encode(event))
@@ -41,7 +41,7 @@ class Receipts:
 
         return take
 
-    def _event(self, provider: str, receipt: Receipt) -> Event:
+    def _event(self, provider: str, receipt: smpp.Receipt) -> Event:
         known = receipt.id_keys[0]
         return Event(
             event_id=event_id(KIND, provider, known, receipt.state, receipt.done_at or "", receipt.error or ""),

@@ -19,12 +19,12 @@ from processor.providers.smpp.pool import Pool
 from processor.providers.smpp.session import Session
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Callable, Sequence
 
     from processor.providers.adapter import Submission
     from processor.providers.smpp.config import SmppConfig
     from processor.providers.smpp.pdu import Pdu
-    from processor.providers.smpp.receipt import Receipt
+    from processor.providers.smpp.receipt import Receipt, Receipts
 
 TRIES: Final = 2
 """A link may end between its choice and its use: what was not written then goes to the next one."""
@@ -51,7 +51,7 @@ class SmppAdapter:
         self,
         config: SmppConfig,
         *,
-        receipts: Callable[[Receipt], Awaitable[None]] = unread,
+        receipts: Receipts = unread,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         """

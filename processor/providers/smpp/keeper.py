@@ -14,11 +14,11 @@ from processor.providers.smpp.session import Refused, Session
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
     from processor.providers.smpp.config import SmppConfig
     from processor.providers.smpp.pdu import Command
-    from processor.providers.smpp.receipt import Receipt
+    from processor.providers.smpp.receipt import Receipts
 
 WORKED_S: Final = 5.0
 """A bind that stood so long, or answered a submit, had worked: when it ends, the next is tried at once."""
@@ -59,7 +59,7 @@ class Keeper:
         role: Command,
         *,
         tls: ssl.SSLContext | None,
-        receipts: Callable[[Receipt], Awaitable[None]],
+        receipts: Receipts,
         logins: Logins,
         jitter: Callable[[], float],
         changed: Callable[[], None],

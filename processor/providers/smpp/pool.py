@@ -10,10 +10,10 @@ from processor.providers.smpp.pdu import Command
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Callable, Sequence
 
     from processor.providers.smpp.config import SmppConfig
-    from processor.providers.smpp.receipt import Receipt
+    from processor.providers.smpp.receipt import Receipts
     from processor.providers.smpp.session import Session
 
 
@@ -25,7 +25,7 @@ class Pool:
         config: SmppConfig,
         *,
         tls: ssl.SSLContext | None,
-        receipts: Callable[[Receipt], Awaitable[None]],
+        receipts: Receipts,
         jitter: Callable[[], float],
     ) -> None:
         self._config = config

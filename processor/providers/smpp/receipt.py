@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
@@ -77,6 +78,10 @@ class Receipt:
     error: str | None = None  # the network's code
     done_at: str | None = None  # digits as in the receipt, YYMMDDhhmm[ss], by the centre's clock
     recipient: str = field(default="", repr=False)  # as the centre writes the number
+
+
+Receipts = Callable[[Receipt], Awaitable[None]]
+"""Who takes receipts: one is acknowledged when this has returned, and asked for again if it raises."""
 
 
 def id_key(provider_message_id: str) -> str:

@@ -16,10 +16,10 @@ from processor.providers.smpp.receipt import is_receipt, parse
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable
 
     from processor.providers.smpp.config import SmppConfig
-    from processor.providers.smpp.receipt import Receipt
+    from processor.providers.smpp.receipt import Receipts
 
 RECEIPTS_MAX: Final = 1_000  # that one bind hands over at once; the centre keeps the others
 GOODBYE_S: Final = 2.0
@@ -34,7 +34,7 @@ class Refused(NamedTuple):
 class Session:
     """A bound link."""
 
-    def __init__(self, config: SmppConfig, receipts: Callable[[Receipt], Awaitable[None]]) -> None:
+    def __init__(self, config: SmppConfig, receipts: Receipts) -> None:
         self._config = config
         self._receipts = receipts
         self._tasks: set[asyncio.Task[None]] = set()
@@ -46,7 +46,7 @@ class Session:
         config: SmppConfig,
         role: Command,
         tls: ssl.SSLContext | None,
-        receipts: Callable[[Receipt], Awaitable[None]],
+        receipts: Receipts,
     ) -> Session | Refused | Broken:
         """Connect and bind; what keeps it from that is a value."""
         session = cls(config, receipts)

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from processor.core.plan import BreakerPolicy
 from processor.core.quota import lane_weights, share
 from processor.core.words import Lane
 from processor.kafka.committed import Place
@@ -26,9 +25,9 @@ class Gate:
     slots: int
     rate: Rate
     express: bool
-    breaker: Breaker = field(default_factory=lambda: Breaker(BreakerPolicy()))
+    breaker: Breaker
+    may_turn: bool  # some channel turns from this provider to another
     pace: Pace = field(default_factory=Pace)
-    may_turn: bool = False  # some channel turns from this provider to another
     outstanding: int = 0  # started and not yet settled
     settled: int = 0  # calls settled since the last tick
     settled_mean: float = 0.0  # calls settled from one tick to the next, of late
