@@ -113,5 +113,6 @@ def _subjects(names: Names) -> dict[str, str]:
         "RetryEvent": names.retry,
         "EngagementEvent": names.engagement,
         "Receipt": names.receipts,
+        "Control": names.control,
         "DeadLetter": names.dead_letter,
     }

@@ -9,14 +9,14 @@ from processor.cli.murmur2 import partition_of
 from processor.cli.scan import BEGINNING, Scan
 from processor.cli.tail import decoded
 from processor.codec.events import EventCodec
-from processor.core.events import DeadLetter, DeliveryEvent, Receipt, RetryEvent
+from processor.core.events import Control, DeadLetter, DeliveryEvent, EngagementEvent, Receipt, RetryEvent
 from processor.core.words import Reason, Status
 from processor.kafka.admin import Topics
 from processor.kafka.committed import Place
 from processor.kafka.connection import Connection
 from processor.kafka.topics import Names
 
-ORDER: Final = (RetryEvent, DeliveryEvent, DeadLetter, Receipt)
+ORDER: Final = (RetryEvent, DeliveryEvent, EngagementEvent, DeadLetter, Receipt, Control)
 """Of events of one instant: the attempt, the result, the copy."""
 
 
@@ -51,7 +51,7 @@ def read_history(
     The partitions of its key come first. Others are only read where those hold no result: partitions may have been
     added since.
     """
-    counts = topics.partitions([names.delivery, names.retry, names.dead_letter])
+    counts = topics.partitions([names.delivery, names.retry, names.engagement, names.dead_letter])
     keyed = {(topic, partition_of(message_id.encode(), count)) for topic, count in counts.items()}
     rest = {(topic, each) for topic, count in counts.items() for each in range(count)} - keyed
     found = _read(connection, sorted(keyed), codec, message_id, within_s)

@@ -35,8 +35,10 @@ class Chosen(StrEnum):
 
     DELIVERY = "delivery"
     RETRY = "retry"
+    ENGAGEMENT = "engagement"
     DEAD_LETTER = "dead-letter"
     RECEIPTS = "receipts"
+    CONTROL = "control"
     ALL = "all"
 
 
@@ -79,9 +81,11 @@ def topics_of(names: Names, chosen: Chosen) -> list[str]:
     found = {
         Chosen.DELIVERY: [names.delivery],
         Chosen.RETRY: [names.retry],
+        Chosen.ENGAGEMENT: [names.engagement],
         Chosen.DEAD_LETTER: [names.dead_letter],
         Chosen.RECEIPTS: [names.receipts],
-        Chosen.ALL: [names.delivery, names.retry, names.dead_letter, names.receipts],
+        Chosen.CONTROL: [names.control],
+        Chosen.ALL: [names.delivery, names.retry, names.engagement, names.dead_letter, names.receipts],
     }
     return found[chosen]
 

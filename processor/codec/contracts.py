@@ -19,6 +19,7 @@ TOPICS: Final[Mapping[str, str]] = {  # where each contract is written: the regi
     "EngagementEvent": "comm.events.engagement",
     "DeadLetter": "comm.dead-letter",
     "Receipt": "comm.receipts",
+    "Control": "comm.control",
 }
 
 

@@ -11,14 +11,15 @@ from processor.codec.read import Read
 from processor.codec.resolve import Resolver
 from processor.codec.schema import Record
 from processor.codec.writers import Readers
-from processor.core.events import DeadLetter, DeliveryEvent, Receipt, RetryEvent
+from processor.core.events import Control, DeadLetter, DeliveryEvent, EngagementEvent, Receipt, RetryEvent
 from processor.core.message import Origin
 from processor.core.words import Lane, Reason, Status
 
 if TYPE_CHECKING:
     from processor.codec.registry import Registry
 
-Event = DeliveryEvent | RetryEvent | DeadLetter | Receipt  # their fields are in the order of their schemas
+Event = DeliveryEvent | RetryEvent | EngagementEvent | DeadLetter | Receipt | Control
+"""Their fields are in the order of their schemas."""
 
 ORIGIN: Final = DeadLetter._fields.index("origin")  # three fields of the schema
 
@@ -31,6 +32,8 @@ class EventCodec:
         self._delivery = writer(latest("DeliveryEvent"), prefixes["DeliveryEvent"])
         self._retry = writer(latest("RetryEvent"), prefixes["RetryEvent"])
         self._receipt = writer(latest("Receipt"), prefixes["Receipt"])
+        self._engagement = writer(latest("EngagementEvent"), prefixes["EngagementEvent"])
+        self._control = writer(latest("Control"), prefixes["Control"])
         self._dead_letter = writer(latest("DeadLetter"), prefixes["DeadLetter"])
 
     def encode_delivery(self, event: DeliveryEvent) -> bytes:
@@ -44,6 +47,14 @@ class EventCodec:
     def encode_receipt(self, receipt: Receipt) -> bytes:
         """Return the framed record."""
         return self._receipt(receipt)
+
+    def encode_engagement(self, event: EngagementEvent) -> bytes:
+        """Return the framed record."""
+        return self._engagement(event)
+
+    def encode_control(self, control: Control) -> bytes:
+        """Return the framed record."""
+        return self._control(control)
 
     def encode_dead_letter(self, letter: DeadLetter) -> bytes:
         """Return the framed record."""
@@ -91,7 +102,9 @@ def _dead_letter(*values: Any) -> DeadLetter:
 SHAPES: Final[Mapping[str, tuple[str, Callable[..., Event]]]] = {
     "comm.DeliveryEvent": ("DeliveryEvent", _delivery),
     "comm.RetryEvent": ("RetryEvent", _retry),
+    "comm.EngagementEvent": ("EngagementEvent", EngagementEvent),
     "comm.Receipt": ("Receipt", Receipt),
+    "comm.Control": ("Control", Control),
     "comm.DeadLetter": ("DeadLetter", _dead_letter),
 }
 

@@ -1,7 +1,8 @@
 """Facts that the processor publishes; never changed once published."""
 
+from collections.abc import Sequence
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from processor.core.message import Origin
 from processor.core.words import Lane, Reason, Status
@@ -29,6 +30,7 @@ class DeliveryEvent(NamedTuple):
     segments: int | None = None  # short messages that a text was split into
     encoding: str | None = None  # of a text message: gsm7 or ucs2
     recipients_refused: tuple[int, ...] = ()  # by the provider in this attempt; to is 0, then cc, then bcc
+    part_ids: tuple[str, ...] = ()  # the provider's ids of the parts of a text message; empty where there is one part
 
 
 class RetryEvent(NamedTuple):
@@ -63,6 +65,58 @@ class Receipt(NamedTuple):
     provider_code: str | None
     done_at: str | None  # digits, by the provider's clock
     received_at_ms: int
+    channel: str | None = None  # this and the next three as the provider echoes them, with our id
+    external_id: str | None = None
+    campaign_id: str | None = None
+    attempt: int | None = None
+    occurred_at_ms: int | None = None  # by the provider's clock
+    url: str | None = None  # of a clicked link
+    user_agent_family: str | None = None
+    provider_type: str | None = None  # the provider's own word for what happened
+    raw: str | None = None  # the whole report, where its type is none that we know; it may hold an address
+
+    def __repr__(self) -> str:
+        """Show every field but what the provider wrote itself, which may hold an address."""
+        return _shown(self, hidden=("raw", "url"))
+
+
+class EngagementEvent(NamedTuple):
+    """What a recipient, or a machine in front of one, did with a message; on comm.events.engagement."""
+
+    event_id: str
+    type: str  # opened, clicked, unsubscribed
+    message_id: str
+    external_id: str | None
+    occurred_at_ms: int  # when the request arrived, or when the provider says that it happened
+    channel: str
+    campaign_id: str | None
+    url: str | None  # target of the clicked link, as it stood in the message
+    position: int | None  # of the clicked link among those of the message, from 0
+    message_status: str | None  # when this happened; None: not known
+    user_agent_family: str | None
+    actor: str  # human, privacy_proxy, scanner, unknown
+    rule: str | None  # that decided who acted
+    repeated: bool = False
+    provider: str | None = None  # that reported it by webhook; None: our own tracking saw it
+    scope: str | None = None  # what an unsubscribe suppresses
+
+    def __repr__(self) -> str:
+        """Show every field but the address of a link, which may hold somebody's name."""
+        return _shown(self, hidden=("url",))
+
+
+class Control(NamedTuple):
+    """A suppression or a recall; on comm.control, whose key says what it is about."""
+
+    kind: str  # suppression, recall
+    scope: str  # campaign, marketing, all_but_transactional; message, campaign, channel
+    address_hash: str | None  # keyed: 32 hexadecimal digits
+    message_id: str | None  # that is recalled, or that led to the suppression
+    campaign_id: str | None
+    channel: str | None
+    until_ms: int | None  # it binds until then; None: until it is taken back
+    set_at_ms: int
+    cause: str  # unsubscribed, complained, operator
 
 
 class DeadLetter(NamedTuple):
@@ -83,8 +137,12 @@ class DeadLetter(NamedTuple):
 
     def __repr__(self) -> str:
         """Show every field but the value, which is somebody's message."""
-        shown = ", ".join(f"{name}={each!r}" for name, each in zip(self._fields, self, strict=True) if name != "value")
-        return f"DeadLetter({shown})"
+        return _shown(self, hidden=("value",))
+
+
+def _shown(event: Any, *, hidden: Sequence[str]) -> str:
+    shown = [f"{name}={each!r}" for name, each in zip(event._fields, event, strict=True) if name not in hidden]
+    return f"{type(event).__name__}({', '.join(shown)})"
 
 
 def event_id(*parts: str | int) -> str:

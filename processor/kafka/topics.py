@@ -84,6 +84,16 @@ class Names:
         return f"{self.prefix}.receipts"
 
     @property
+    def orphans(self) -> str:
+        """Receipts of messages that nobody here knows."""
+        return f"{self.prefix}.receipts.orphaned"
+
+    @property
+    def control(self) -> str:
+        """Suppressions and recalls: the last one of each key is in force."""
+        return f"{self.prefix}.control"
+
+    @property
     def dead_letter(self) -> str:
         """What nobody could read, and what was rejected or failed."""
         return f"{self.prefix}.dead-letter"
@@ -170,6 +180,11 @@ def _delay(plan: Plan, names: Names, sizes: Sizes) -> tuple[TopicSpec, ...]:
     )
 
 
+def _control() -> dict[str, str]:
+    # Compacted soon: a dispatcher reads all of it before its first marketing message.
+    return _config(FOREVER, 65_536, cleanup_policy="compact", segment_ms=str(DAY_MS), min_cleanable_dirty_ratio="0.1")
+
+
 def _events(plan: Plan, names: Names, sizes: Sizes) -> tuple[TopicSpec, ...]:
     small = _config(sizes.events_retention_ms, 1_048_576)
     whole = _config(sizes.events_retention_ms, plan.message_bytes_max + 2 * OVERHEAD_BYTES)
@@ -178,5 +193,7 @@ def _events(plan: Plan, names: Names, sizes: Sizes) -> tuple[TopicSpec, ...]:
         TopicSpec(names.retry, sizes.events, small),
         TopicSpec(names.engagement, sizes.events, small),
         TopicSpec(names.receipts, sizes.events, small),
+        TopicSpec(names.orphans, 1, small),
+        TopicSpec(names.control, 1, _control()),
         TopicSpec(names.dead_letter, sizes.dead_letter, whole),
     )

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tests.support.plant import Plant
 
 PAGE = (Path(__file__).parents[2] / "docs" / "events.md").read_text(encoding="utf-8")
-CONTRACTS = ("DeliveryEvent", "RetryEvent", "DeadLetter", "EngagementEvent")
+CONTRACTS = ("DeliveryEvent", "RetryEvent", "DeadLetter", "EngagementEvent", "Receipt", "Control")
 
 
 def rows(heading: str) -> list[list[str]]:

@@ -2,7 +2,7 @@
 
 from hypothesis import strategies as st
 
-from processor.core.events import DeadLetter, DeliveryEvent, Receipt, RetryEvent
+from processor.core.events import Control, DeadLetter, DeliveryEvent, EngagementEvent, Receipt, RetryEvent
 from processor.core.message import Attachment, Facts, Head, Message, Origin
 from processor.core.words import Lane, Purpose, Reason, Status
 
@@ -79,6 +79,7 @@ deliveries = st.builds(
     segments=st.none() | ints,
     encoding=maybe_text,
     recipients_refused=indexes,
+    part_ids=some_texts,
 )
 retries = st.builds(
     RetryEvent,
@@ -109,6 +110,46 @@ receipts = st.builds(
     provider_code=maybe_text,
     done_at=maybe_text,
     received_at_ms=instants,
+    channel=maybe_text,
+    external_id=maybe_text,
+    campaign_id=maybe_text,
+    attempt=st.none() | ints,
+    occurred_at_ms=st.none() | instants,
+    url=maybe_text,
+    user_agent_family=maybe_text,
+    provider_type=maybe_text,
+    raw=maybe_text,
+)
+engagements = st.builds(
+    EngagementEvent,
+    event_id=texts,
+    type=texts,
+    message_id=texts,
+    external_id=maybe_text,
+    occurred_at_ms=instants,
+    channel=texts,
+    campaign_id=maybe_text,
+    url=maybe_text,
+    position=st.none() | ints,
+    message_status=maybe_text,
+    user_agent_family=maybe_text,
+    actor=texts,
+    rule=maybe_text,
+    repeated=st.booleans(),
+    provider=maybe_text,
+    scope=maybe_text,
+)
+controls = st.builds(
+    Control,
+    kind=texts,
+    scope=texts,
+    address_hash=maybe_text,
+    message_id=maybe_text,
+    campaign_id=maybe_text,
+    channel=maybe_text,
+    until_ms=st.none() | instants,
+    set_at_ms=instants,
+    cause=texts,
 )
 dead_letters = st.builds(
     DeadLetter,

@@ -21,12 +21,16 @@ SCHEMAS = Path(__file__).parents[2] / "schemas"
 FILES = sorted(SCHEMAS.glob("*/*.avsc"))
 
 PUBLISHED = {  # SHA-256 of each published version: a change needs a new version, never another digest
+    "Control/v1.avsc": "cdee0a1df6800e7db8edd326e995a397cc6194fe47719034b56970fe12626a8d",
     "DeadLetter/v1.avsc": "814f32fbb66611ad0da608b0da8c0325cf87ddb238a400ccb38a46bccb1e469c",
     "DeliveryEvent/v1.avsc": "02db3523e2ef387aeb028dabd09a23ca407bce3612878da10dab1f76fc781dd1",
     "DeliveryEvent/v2.avsc": "0e4dbf7e480bb160449d0b5b38259c54ef7a3b0408f6b48b4af3bb7ebc01fabb",
+    "DeliveryEvent/v3.avsc": "44e9641512794e4f7f1db4b1f7afd0a7b3bf44c03856cd81d3a495cb98dc538d",
     "EngagementEvent/v1.avsc": "7d983c125547fe61a21786c3a92ca3d963b032d61cc3a991898ee69908332d14",
+    "EngagementEvent/v2.avsc": "53caf462f4f02b05309642fc6f41eed72976ca0afd7674964317f706339b605d",
     "OutboundMessage/v1.avsc": "23315a773e140837c6c5fb836005d151cac117da84ce619e90f27bae32ec82c5",
     "Receipt/v1.avsc": "19f7c12d3bd6a44bb3e60e0da957a3dee71bd787d16dc05a1e82f0af7647139c",
+    "Receipt/v2.avsc": "050429acf14bcc2daf43339ecb2f8d5dee425491ebaea2b5f90974949907dca0",
     "RetryEvent/v1.avsc": "f1c2473807ea172cb8b8523abc1a7bdf6591bea5ac5c8dee439e25a3977ff287",
     "RetryEvent/v2.avsc": "44aba410af7079331e6fe663126cf345cc0b5f921ef300753e97779a0d845b2a",
 }

@@ -13,7 +13,7 @@ from processor.codec.contracts import latest
 from processor.codec.errors import Fault, Unreadable
 from processor.codec.events import Event
 from processor.codec.write import writer
-from processor.core.events import DeadLetter, DeliveryEvent, Receipt, RetryEvent
+from processor.core.events import Control, DeadLetter, DeliveryEvent, EngagementEvent, Receipt, RetryEvent
 from processor.core.message import Message
 from processor.core.words import Lane, Reason
 from tests.codec import strategies
@@ -32,9 +32,20 @@ def encoded(event: Event) -> bytes:
             return CODECS.events.encode_dead_letter(event)
         case Receipt():
             return CODECS.events.encode_receipt(event)
+        case EngagementEvent():
+            return CODECS.events.encode_engagement(event)
+        case Control():
+            return CODECS.events.encode_control(event)
 
 
-EVENTS = strategies.deliveries | strategies.retries | strategies.dead_letters | strategies.receipts
+EVENTS = (
+    strategies.deliveries
+    | strategies.retries
+    | strategies.dead_letters
+    | strategies.receipts
+    | strategies.engagements
+    | strategies.controls
+)
 
 
 @given(EVENTS)
@@ -50,7 +61,7 @@ def as_another_library_says(event: Event) -> dict[str, Any]:
     assert source.read() == b""
     assert isinstance(record, dict)
     named = {OURS.get(str(name), str(name)): value for name, value in record.items()}
-    for name in named.keys() & {"recipients_refused", "id_keys"}:
+    for name in named.keys() & {"recipients_refused", "id_keys", "part_ids"}:
         named[name] = tuple(named[name])
     if isinstance(event, DeadLetter):
         named["origin"] = tuple(named.pop(f"origin_{part}") for part in event.origin._fields)
@@ -61,6 +72,8 @@ OURS = {"occurred_at": "occurred_at_ms", "next_attempt_at": "next_attempt_at_ms"
     "origin_timestamp": "origin_timestamp_ms",
     "received_at": "received_at_ms",
     "value_size": "value_size_bytes",
+    "until": "until_ms",
+    "set_at": "set_at_ms",
 }
 
 

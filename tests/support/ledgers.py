@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from processor.core.events import DeadLetter, DeliveryEvent, Receipt, RetryEvent
+from processor.core.events import Control, DeadLetter, DeliveryEvent, EngagementEvent, Receipt, RetryEvent
 from processor.core.words import Reason, Status
 
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ class Ledgers:
     retry: list[RetryEvent] = field(default_factory=list)
     dead: list[DeadLetter] = field(default_factory=list)
     receipts: list[Receipt] = field(default_factory=list)
+    engagement: list[EngagementEvent] = field(default_factory=list)
+    controls: list[Control] = field(default_factory=list)
 
     def add(self, events: Iterable[Event]) -> None:
         """Sort *events* into their ledgers."""
@@ -52,6 +54,10 @@ class Ledgers:
                     self.dead.append(event)
                 case Receipt():
                     self.receipts.append(event)
+                case EngagementEvent():
+                    self.engagement.append(event)
+                case Control():
+                    self.controls.append(event)
 
     @property
     def in_doubt(self) -> set[tuple[str, int]]:
@@ -81,7 +87,12 @@ class Ledgers:
         return {name: each for name, each in found.items() if each}
 
     def _event_ids(self) -> list[str]:
-        events: tuple[Event, ...] = (*self.delivery, *self.retry, *self.dead)
+        events: tuple[DeliveryEvent | RetryEvent | DeadLetter | EngagementEvent, ...] = (
+            *self.delivery,
+            *self.retry,
+            *self.dead,
+            *self.engagement,
+        )
         return [each.event_id for each in events]
 
     def _lost(self, waiting: Collection[str]) -> list[object]:

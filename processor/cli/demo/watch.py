@@ -11,7 +11,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from processor.cli.demo.feed import now_ms
 from processor.codec.events import Event, EventCodec
-from processor.core.events import DeadLetter, DeliveryEvent, Receipt, RetryEvent
+from processor.core.events import Control, DeadLetter, DeliveryEvent, EngagementEvent, Receipt, RetryEvent
 from processor.core.tiers import TIERS_S
 from processor.core.words import DelayClass
 from processor.kafka.admin import Topics
@@ -123,8 +123,8 @@ class Watch:
                 self.retries.append(event)
             case DeadLetter():
                 self.letters.append(event)
-            case Receipt():
-                pass  # what a centre reports later is no result of ours
+            case Receipt() | EngagementEvent() | Control():
+                pass  # no results of ours
             case _:
                 assert_never(event)
 
