@@ -6,7 +6,8 @@ from datetime import tzinfo
 from enum import StrEnum
 from typing import Any, Final
 
-from processor.core.words import Action, InDoubt, Lane
+from processor.core.message import Head
+from processor.core.words import Action, InDoubt, Lane, Purpose, Scope
 
 DAY_MS = 86_400_000
 
@@ -49,6 +50,14 @@ class Form:
     country: str | None = None  # ISO 3166-1 alpha-2: of phone numbers that are written without a country code
     segments_max: int = 10  # of a text message
     list_unsubscribe: str | None = None  # an https: or mailto: address; {{ message_id }} stands for the message's id
+    tracks_opens: bool = False
+    tracks_clicks: bool = False
+    unsubscribe_scope: Scope | None = None  # of the unsubscribe links of its marketing messages; None: they have none
+    purpose: Purpose | None = None  # of its messages, whatever they say; but a one-time password stays one
+
+    def purpose_of(self, head: Head) -> Purpose:
+        """Return what a message on this channel is for."""
+        return head.purpose if self.purpose is None or head.purpose is Purpose.OTP else self.purpose
 
 
 PLAIN_FORM: Final = Form()

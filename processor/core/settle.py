@@ -92,7 +92,9 @@ def _partly(
 def _may_resend(head: Head, plan: Plan) -> bool:
     """Tell whether a message that was perhaps sent may be sent again; a one-time password never may (DESIGN §2.3)."""
     channel = plan.channels.get(head.channel)
-    return channel is not None and channel.in_doubt is InDoubt.RESEND and head.purpose is not Purpose.OTP
+    return (
+        channel is not None and channel.in_doubt is InDoubt.RESEND and channel.form.purpose_of(head) is not Purpose.OTP
+    )
 
 
 def _again_or_over(

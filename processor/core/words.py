@@ -100,6 +100,14 @@ class Purpose(StrEnum):
     MARKETING = "marketing"
 
 
+class Scope(StrEnum):
+    """What a suppression stops; one-time passwords never."""
+
+    CAMPAIGN = "campaign"  # messages of one campaign
+    MARKETING = "marketing"  # whatever is for marketing
+    ALL_BUT_TRANSACTIONAL = "all_but_transactional"  # whatever is neither transactional nor a one-time password
+
+
 class InDoubt(StrEnum):
     """A channel's policy for an attempt that may have been sent."""
 

@@ -5,7 +5,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from processor.core.plan import BackoffKind
-from processor.core.words import Action, InDoubt, Lane
+from processor.core.words import Action, InDoubt, Lane, Purpose, Scope
 from processor.settings.kinds import Country, Duration, PropertiesSchema, Text, Unsubscribe, wrong
 from processor.settings.section import Section
 
@@ -21,6 +21,18 @@ class RetrySettings(Section):
         BackoffKind.FIXED, description="exponential doubles the wait and draws from it at random."
     )
     cap_ms: Duration = Field(3_600_000, alias="cap", ge=100, description="The longest exponential wait.")
+
+
+class TrackSettings(Section):
+    """What is tracked of a channel's e-mails; needs `tracking.base_url`."""
+
+    opens: bool = Field(default=False, description="Add a pixel to HTML bodies.")
+    clicks: bool = Field(default=False, description="Lead the links of HTML bodies over the tracking stage.")
+    unsubscribe: Scope | None = Field(
+        Scope.MARKETING,
+        description="What one unsubscribe stops. Marketing messages get List-Unsubscribe, unless list_unsubscribe says "
+        "where.",
+    )
 
 
 class ChannelSettings(Section):
@@ -41,6 +53,10 @@ class ChannelSettings(Section):
     )
     country: Country | None = Field(None, description="Of phone numbers written without a country code.")
     segments_max: int = Field(10, ge=1, le=255, description="A text message that needs more is REJECTED.")
+    purpose: Purpose | None = Field(
+        None, description="What its messages are for, whatever they say; a one-time password stays one."
+    )
+    tracking: TrackSettings = Field(default_factory=TrackSettings)
     list_unsubscribe: Unsubscribe | None = Field(
         None, description="https: or mailto: address for List-Unsubscribe; may hold {{ message_id }}."
     )

@@ -16,7 +16,12 @@ from processor.settings.providers import ProviderSettings
 from processor.settings.references import OVERRIDES
 from processor.settings.root import Settings
 
-PLAIN: Final = {int: Kind("whole number", "4"), float: Kind("number", "0.2"), str: Kind("text", "text")}
+PLAIN: Final = {
+    bool: Kind("`true`, `false`", "true"),
+    int: Kind("whole number", "4"),
+    float: Kind("number", "0.2"),
+    str: Kind("text", "text"),
+}
 
 OWN_NAMES: Final = {"channels": ".CODE", "dkim": ".DOMAIN"}
 """What stands for the names that users give to the sections of a mapping."""
@@ -111,7 +116,7 @@ def _written(value: Any, text: str) -> str:
         return f"[{', '.join(value)}]"
     units = {"duration": UNITS_MS, "size": UNITS_BYTES}.get(text)
     if units is None:
-        return str(value)
+        return str(value).lower() if isinstance(value, bool) else str(value)
     unit = next(unit for unit in reversed(units) if value % units[unit] == 0)
     return f"{value // units[unit]}{unit}"
 

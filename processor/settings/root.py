@@ -22,6 +22,7 @@ from processor.settings.models import (
 )
 from processor.settings.problems import Path
 from processor.settings.section import Section
+from processor.settings.tracking import SuppressionSettings, TrackingSettings
 
 Finding = tuple[Path, str, str]
 """Where, what is wrong, what to write instead."""
@@ -41,6 +42,8 @@ class Settings(Section):
     channels: Mapping[Name, ChannelSettings] = Field(default_factory=dict)
     providers: Mapping[Name, AnyProvider] = Field(default_factory=dict)
     attachments: AttachmentsSettings = Field(default_factory=AttachmentsSettings)
+    tracking: TrackingSettings = Field(default_factory=TrackingSettings)
+    suppression: SuppressionSettings = Field(default_factory=SuppressionSettings)
     metrics: MetricsSettings = Field(default_factory=MetricsSettings)
     logs: LogsSettings = Field(default_factory=LogsSettings)
 
@@ -70,10 +73,22 @@ class Settings(Section):
             in_doubt=channel.in_doubt,
             lane=channel.lane,
             validity_ms=channel.validity_ms,
-            form=Form(channel.country, channel.segments_max, channel.list_unsubscribe),
+            form=self._form(channel),
             failover=channel.failover,
             properties=channel.extended_properties,
             providers=tuple(name for name, provider in self.providers.items() if _serves(provider, channel)),
+        )
+
+    def _form(self, channel: ChannelSettings) -> Form:
+        tracked = channel.tracking if self.tracking.base_url else None
+        return Form(
+            channel.country,
+            channel.segments_max,
+            channel.list_unsubscribe,
+            tracks_opens=bool(tracked and tracked.opens),
+            tracks_clicks=bool(tracked and tracked.clicks),
+            unsubscribe_scope=channel.tracking.unsubscribe if tracked else None,
+            purpose=channel.purpose,
         )
 
     def _provider(self, name: str, provider: AnyProvider) -> Provider:
@@ -121,6 +136,13 @@ def disagreements(settings: Settings) -> Iterator[Finding]:
             )
     if settings.environment is Environment.PRODUCTION:
         yield from _plain_text(settings)
+        yield from _unkeyed(settings)
+
+
+def _unkeyed(settings: Settings) -> Iterator[Finding]:
+    """Yield the lack of the key of the suppression list: everybody could ask it for an address."""
+    if settings.tracking.base_url and settings.suppression.key is None:
+        yield ("suppression", "key"), "is missing, which production needs", "key: { env: COMMPROC_SUPPRESSION_KEY }"
 
 
 def _plain_text(settings: Settings) -> Iterator[Finding]:
