@@ -18,6 +18,8 @@ EXAMPLES: Final = """Examples:
 
   commproc sandbox --smtp-port 0 --http-port 0 --smsc-port 0
 
+  commproc sandbox --mailbox mails
+
 A recipient says what happens to its message: bounce-550@example.com, defer-451-2x@example.com (twice, then accepted),
 throttle-421-1x@example.com, drop-after-dot@example.com, slow-3s@example.com; telephone numbers by their last digits:
 …0550 is refused, …04512 deferred twice, …0999 cut after it was taken.
@@ -38,10 +40,14 @@ def sandbox(
     ledger: Annotated[
         Path, typer.Option(metavar="PATH", help="File that gets a line for each message; it holds recipients.")
     ] = Path("sandbox-ledger.jsonl"),
+    mailbox: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Keep accepted mails there, to be opened at /mailbox of the HTTP service."),
+    ] = None,
 ) -> None:
     """Run mail server, HTTP service and short message centre in the providers' place, with faults and a ledger."""
     try:
-        asyncio.run(_until_asked(SandboxConfig(ledger, host, smtp_port, http_port, smsc_port)))
+        asyncio.run(_until_asked(SandboxConfig(ledger, host, smtp_port, http_port, smsc_port, mailbox=mailbox)))
     except OSError as error:
         fail(f"The sandbox cannot listen or write ({type(error).__name__}); give other ports or another --ledger.")
 

@@ -26,6 +26,7 @@ from processor.sandbox.smtp_stream import HungUp
 if TYPE_CHECKING:
     from processor.sandbox.behaviour import Behaviour, Rule
     from processor.sandbox.ledger import Ledger
+    from processor.sandbox.mailbox import Mailbox
 
 BODY_BYTES_MAX: Final = 33_554_432
 PROTOCOLS: Final = {"/email": "http-email", "/sms": "http-sms"}
@@ -50,10 +51,13 @@ WORDS: Final = {  # what each message of a bulk call is answered
 class HttpServer:
     """The service and its control endpoints."""
 
-    def __init__(self, ledger: Ledger, behaviour: Behaviour, *, login: tuple[str, str] | None) -> None:
+    def __init__(
+        self, ledger: Ledger, behaviour: Behaviour, *, login: tuple[str, str] | None, mailbox: Mailbox | None = None
+    ) -> None:
         self._ledger = ledger
         self._behaviour = behaviour
         self._credentials = _credentials(login)
+        self._mailbox = mailbox
         self._runner: web.AppRunner | None = None
 
     async def start(self, host: str, port: int) -> int:
@@ -68,6 +72,7 @@ class HttpServer:
                 web.get("/healthz", self._health),
             ]
         )
+        app.add_routes([] if self._mailbox is None else self._mailbox.routes())
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=0.1)
         await self._runner.setup()
         await web.TCPSite(self._runner, host, port, backlog=1_000).start()
@@ -130,6 +135,8 @@ class HttpServer:
         accepted = rule.action in ACCEPTED_BY
         code = str(rule.code if rule.action is Action.ANSWER else STATUSES.get(rule.action, ""))
         number = await self._ledger.record(replace(entry, accepted=accepted, code=code))
+        if accepted and self._mailbox is not None and entry.protocol == PROTOCOLS["/email"]:
+            self._mailbox.keep_call(number, asked)
         if rule.delay_ms:
             await asyncio.sleep(rule.delay_ms / 1000)
         if rule.action is Action.DROP_AFTER_DOT:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from processor.sandbox.behaviour import Behaviour
 from processor.sandbox.http_server import HttpServer
 from processor.sandbox.ledger import Ledger
+from processor.sandbox.mailbox import Mailbox
 from processor.sandbox.smsc import Smsc
 from processor.sandbox.smtp_server import SmtpServer
 
@@ -32,6 +33,7 @@ class SandboxConfig:
     password: str | None = field(default=None, repr=False)
     tls_certificate: Path | None = None  # PEM with key; offers STARTTLS
     smsc_tls: bool = False  # the short message centre speaks TLS alone, with that certificate
+    mailbox: Path | None = None  # folder that keeps the mails; None: they are forgotten
     smsc_receipts: bool = True  # it sends a receipt for each message that asks for one
 
 
@@ -48,8 +50,9 @@ class Sandbox:
         self._ledger = Ledger(config.ledger_path)
         login = None if config.username is None else (config.username, config.password or "")
         tls = _tls(config.tls_certificate)
-        self._smtp = SmtpServer(self._ledger, self.behaviour, login=login, tls=tls)
-        self._http = HttpServer(self._ledger, self.behaviour, login=login)
+        mailbox = None if config.mailbox is None else Mailbox(config.mailbox)
+        self._smtp = SmtpServer(self._ledger, self.behaviour, login=login, tls=tls, mailbox=mailbox)
+        self._http = HttpServer(self._ledger, self.behaviour, login=login, mailbox=mailbox)
         self.smsc = Smsc(
             self._ledger,
             self.behaviour,

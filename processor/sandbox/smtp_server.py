@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from processor.sandbox.behaviour import Behaviour, Rule
     from processor.sandbox.ledger import Ledger
+    from processor.sandbox.mailbox import Mailbox
 
 PATH: Final = re.compile(rb"(?:FROM|TO):<([^<>\s]*)>(?: .*)?", re.IGNORECASE)
 MESSAGE_ID: Final = re.compile(rb"^message-id:\s*<([^@>]+)@", re.IGNORECASE | re.MULTILINE)
@@ -178,6 +179,8 @@ class SmtpSession:
             rule = ACCEPT  # its turn was earlier
         entry = replace(arrived, accepted=rule.action in ACCEPTED_BY, code=str(rule.code))
         number = await self._server.ledger.record(entry)
+        if entry.accepted and self._server.mailbox is not None:
+            self._server.mailbox.keep_mail(number, content)
         if rule.delay_ms:
             await asyncio.sleep(rule.delay_ms / 1000)
         if rule.action is Action.DROP_AFTER_DOT:
@@ -216,13 +219,20 @@ class SmtpServer(Listener):
     """Where sessions come from."""
 
     def __init__(
-        self, ledger: Ledger, behaviour: Behaviour, *, login: tuple[str, str] | None, tls: ssl.SSLContext | None
+        self,
+        ledger: Ledger,
+        behaviour: Behaviour,
+        *,
+        login: tuple[str, str] | None,
+        tls: ssl.SSLContext | None,
+        mailbox: Mailbox | None = None,
     ) -> None:
         super().__init__()
         self.ledger = ledger
         self.behaviour = behaviour
         self.login = login
         self.tls = tls
+        self.mailbox = mailbox
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Talk to one client."""

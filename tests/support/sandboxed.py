@@ -21,7 +21,7 @@ class Sandboxed:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="sandbox", daemon=True)
         self._thread.start()
-        self._sandbox: Sandbox = self._run(start_sandbox(SandboxConfig(ledger)))
+        self._sandbox: Sandbox = self._run(start_sandbox(SandboxConfig(ledger, mailbox=ledger.parent / "mailbox")))
 
     @property
     def smtp_port(self) -> int:
