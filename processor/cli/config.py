@@ -41,7 +41,7 @@ def check(config: ConfigFile = None) -> None:
 
 @app.command("show-default", epilog=DEFAULT_EXAMPLES)
 def show_default() -> None:
-    """Print the packaged configuration: six providers and four channels against the sandbox."""
+    """Print the packaged configuration: six providers and five channels against the sandbox."""
     print(DEFAULT.read_text(encoding="utf-8"), end="")
 
 

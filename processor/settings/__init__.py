@@ -12,7 +12,7 @@ from processor.settings.root import Settings
 __all__ = ["DEFAULT", "ConfigurationError", "Environment", "KafkaSettings", "Problem", "Settings", "load"]
 
 DEFAULT: Final = Path(__file__).with_name("default.yaml")
-"""The packaged configuration: six providers and four channels against the sandbox."""
+"""The packaged configuration: six providers and five channels against the sandbox."""
 
 
 def load(path: Path | None, environ: Mapping[str, str]) -> Settings:

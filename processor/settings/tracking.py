@@ -63,7 +63,7 @@ class TrackingSettings(Section):
         if self.key is None and len(self.keys) > 1:
             raise wrong("has several keys and does not say which one signs", f"key: {max(self.keys)}")
         if self.base_url and not self.keys and (info.context or {}).get("production"):
-            raise wrong("has no keys, which production needs", "keys: { 1: { env: COMMPROC_TRACKING_KEY_1 } }")
+            raise wrong("has no keys, which production needs", "keys: { 1: { env: COMMPROC_TRACKING_KEY } }")
         if self.base_url and self.base_url.startswith("http://") and (info.context or {}).get("production"):
             raise wrong("has links in plain text, which production refuses", "base_url: https://…")
         return self

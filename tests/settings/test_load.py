@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 
 class TestTheDefaultConfiguration:
-    def test_it_has_the_six_providers_and_four_channels_that_users_know(self) -> None:
+    def test_it_has_the_six_providers_and_four_channels_that_users_know_and_one_for_newsletters(self) -> None:
         plan = load(None, {}).plan()
 
-        assert set(plan.channels) == {"Email", "EmailOTP", "SMS", "SMSOTP"}
+        assert set(plan.channels) == {"Email", "Newsletter", "EmailOTP", "SMS", "SMSOTP"}
         assert {name: provider.adapter for name, provider in plan.providers.items()} == {
             "FTOSEmailGateway": "http",
             "GatewayEmail": "smtp",

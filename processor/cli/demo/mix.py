@@ -1,5 +1,6 @@
 """The 500 messages of the demo: what is asked for, and how each must end."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import chain
@@ -38,12 +39,19 @@ class Route:
 
 MAIL: Final = Route("Email", Action.EMAIL, "GatewayEmail")
 HOSTED: Final = Route("Email", Action.EMAIL, "FTOSEmailGateway", named=True)
+NEWS: Final = Route("Newsletter", Action.EMAIL, "GatewayEmail")
+HOSTED_NEWS: Final = Route("Newsletter", Action.EMAIL, "FTOSEmailGateway", named=True)
 SMS: Final = Route("SMS", Action.SMS, "GatewaySMS")
 API: Final = Route("SMS", Action.SMS, "FTOSApiSMS", named=True)
 OTP_MAIL: Final = Route("EmailOTP", Action.EMAIL, "GatewayEmailOTP")
 OTP_SMS: Final = Route("SMSOTP", Action.SMS, "GatewaySMSOTP")
 NOWHERE: Final = Route("Pigeon", Action.EMAIL, "none")
 EVERYDAY: Final = (MAIL, HOSTED, SMS, API)
+CAMPAIGN: Final = (NEWS, HOSTED_NEWS, SMS, API)
+NEWSLETTERS: Final = re.compile(r"campaign-\d+")
+"""Ids of the mails that people open, click in, and unsubscribe from."""
+
+PAGE: Final = "https://www.example.com/offers?from={}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +111,7 @@ CASES: Final = (
     Case("hosted", "e-mails through the gateway they name", 50, SENT, (HOSTED,)),
     Case("sms", "text messages, urgent", 50, SENT, (SMS,), Lane.HIGH),
     Case("api", "text messages through the provider they name", 40, SENT, (API,)),
-    Case("campaign", "a campaign, all at the same moment", 140, SENT, EVERYDAY, Lane.BULK, over_ms=0),
+    Case("campaign", "a campaign, all at the same moment", 140, SENT, CAMPAIGN, Lane.BULK, over_ms=0),
     Case("otp-mail", "one-time passwords by e-mail", 25, SENT, (OTP_MAIL,), Lane.EXPRESS, over_ms=9_000),
     Case("otp-sms", "one-time passwords by text message", 25, SENT, (OTP_SMS,), Lane.EXPRESS, over_ms=9_000),
     Case("in-3s", "due in 3 s", 20, SENT, times=_starts_in(3_000), over_ms=1_000),
@@ -184,7 +192,8 @@ class Ask:
         text = f"This is message {self.message_id} of the demo."
         if route.action is Action.EMAIL:
             to = f"{case.recipient.local_part}+{self.number}@demo.example"
-            return Message(head, to=to, subject="Demo", text=text, html=f"<p>{text}</p>")
+            link = f'<a href="{PAGE.format(self.message_id)}">Read on</a>'
+            return Message(head, to=to, subject="Demo", text=text, html=f"<p>{text} {link}</p>")
         # Ten digits, as the plan of +1 has them, in an area that has no telephones (555).
         digits = case.recipient.digits
         return Message(head, to=f"+1555{self.number:0{7 - len(digits)}}{digits}", text=text)
