@@ -26,7 +26,7 @@ def test_each_key_has_a_type_and_a_meaning() -> None:
 
 def test_each_variable_that_the_packaged_file_reads_follows_the_pattern_that_the_page_names() -> None:
     names = re.findall(r"env: (\w+)", DEFAULT.read_text(encoding="utf-8"))
-    endings = "URL|HOST|PORT|TLS|SYSTEM_ID|USERNAME|PASSWORD|TOKEN|API_KEY|APP_USER|APP_PASSWORD|APP_KEY"
+    endings = "URL|HOST|PORT|TLS|SYSTEM_ID|USERNAME|PASSWORD|TOKEN|API_KEY|APP_USER|APP_PASSWORD|APP_KEY|KEY"
 
     assert len(names) > 15
     assert [name for name in names if not re.fullmatch(rf"COMMPROC_[A-Z]+_({endings})", name)] == []
