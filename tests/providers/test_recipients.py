@@ -66,6 +66,15 @@ async def test_a_recipient_who_is_named_twice_has_both_indexes(twin: Twin) -> No
     assert [entry.recipients for entry in twin.accepted] == [("ann@example.org",)]
 
 
+async def test_a_recipient_whose_domain_is_written_in_two_ways_gets_one_mail(twin: Twin) -> None:
+    asked = submission("Ann@Example.org", cc=("Ann@example.org",), bcc=("ann@EXAMPLE.ORG", "eva@BÜCHER.example"))
+
+    assert isinstance(await twin.send(asked), Accepted)
+
+    (taken,) = twin.accepted
+    assert taken.recipients == ("Ann@example.org", "ann@example.org", "eva@xn--bcher-kva.example")
+
+
 @pytest.mark.parametrize(
     ("recipients", "expected"),
     [

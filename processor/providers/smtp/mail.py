@@ -112,13 +112,18 @@ def _refused_mail(message: Message) -> Rejected | None:
 
 
 def _envelope(submission: Submission) -> dict[str, list[int]]:
-    """Return whom the mail goes to, nobody twice, in order; with all of each one's indexes."""
+    """
+    Return whom the mail goes to, nobody twice, in order; with all of each one's indexes.
+
+    Letter case tells mailboxes apart, if their server says so, but not domains (RFC 5321 §2.4).
+    """
     message = submission.message
     everyone = (message.to, *message.cc, *message.bcc)
     wanted = range(len(everyone)) if submission.recipients is None else submission.recipients
     envelope: dict[str, list[int]] = {}
     for index in wanted:
-        envelope.setdefault(wire_address(everyone[index]), []).append(index)
+        local, _, domain = wire_address(everyone[index]).rpartition("@")
+        envelope.setdefault(f"{local}@{domain.lower()}", []).append(index)
     return envelope
 
 
