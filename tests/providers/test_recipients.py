@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import pytest_asyncio
@@ -14,6 +14,7 @@ from tests.providers.rogue import says
 from tests.providers.twins import Twin, listening, opened, sandbox_at, smtp_config, submission
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import AsyncIterator
     from pathlib import Path
 
@@ -150,3 +151,53 @@ async def test_too_many_recipients_for_one_mail_are_tried_again(pipelining: bool
         (outcome,) = await adapter.send([submission("ann@example.org", cc=("bob@example.org",))])
 
     assert outcome == Deferred(Reason.PROVIDER_DEFERRED, "552")
+
+
+def answering(seen: list[bytes], keyword: bytes, *replies: bytes) -> Any:
+    """A server that answers each RCPT with the next of *replies*."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        left = list(replies)
+        answers = {b"EHLO": b"250-rogue\r\n250 " + keyword + b"\r\n", b"DATA": b"354 go\r\n"}
+        writer.write(b"220 rogue\r\n")
+        while line := await reader.readline():
+            seen.append(line)
+            verb = line[:4].strip()
+            writer.write(left.pop(0) if verb == b"RCPT" else answers.get(verb, b"250 ok\r\n"))
+            if verb == b"DATA":
+                await reader.readuntil(b"\r\n.\r\n")
+                seen.append(b"mail")
+                writer.write(b"250 ok\r\n")
+
+    return serve
+
+
+@pytest.mark.parametrize("keyword", [b"PIPELINING", b"HELP"])
+async def test_a_recipient_whom_the_server_agrees_to_in_a_code_of_its_own_is_not_mailed_again(keyword: bytes) -> None:
+    seen: list[bytes] = []
+
+    async with (
+        listening(answering(seen, keyword, b"250 ok\r\n", b"252 will try\r\n")) as port,
+        opened(smtp_config(port)) as adapter,
+    ):
+        (outcome,) = await adapter.send([submission("ann@example.org", cc=("bob@example.org",))])
+
+    assert outcome == Accepted(code="250")
+    assert seen.count(b"mail") == 1
+
+
+@pytest.mark.parametrize("keyword", [b"PIPELINING", b"HELP"])
+@pytest.mark.parametrize("reply", [b"600 what\r\n", b"354 go\r\n"])
+async def test_a_mail_goes_to_nobody_where_it_cannot_be_told_whether_a_recipient_was_taken(
+    keyword: bytes, reply: bytes
+) -> None:
+    seen: list[bytes] = []
+
+    async with (
+        listening(answering(seen, keyword, reply, b"250 ok\r\n")) as port,
+        opened(smtp_config(port)) as adapter,
+    ):
+        (outcome,) = await adapter.send([submission("ann@example.org", cc=("bob@example.org",))])
+
+    assert outcome == Deferred(Reason.ANSWER_UNLISTED, reply[:3].decode())
+    assert b"mail" not in seen

@@ -26,7 +26,13 @@ ONE_WRITE_BYTES_MAX: Final = 65_536
 AGREED: Final = 250  # RFC 5321 §4.2.3
 GO_AHEAD: Final = 354
 GREETING: Final = 220
-TAKEN: Final = EXPECTED[Step.RCPT]
+TAKEN: Final = 2
+"""
+First digit of what agrees to a recipient: a client that does not know a code acts on that (RFC 5321 §4.2.1).
+
+A recipient whom the server has on its list, and we do not, would be mailed now and once more.
+"""
+ANSWERS_TO_RCPT: Final = frozenset({TAKEN, 4, 5})
 USUAL: Final = [AGREED, AGREED, GO_AHEAD]
 OVER: Final = frozenset({CLOSING, MALFORMED.code})
 """Replies after which the line is cut, by the server or by us: there are no more."""
@@ -273,6 +279,9 @@ def _decided(replies: Sequence[Reply], recipients: int) -> Answer | None:
         return Answer(Step.MAIL, of_mail)
     if len(of_recipients) < recipients or of_recipients[-1].code in OVER:
         return Answer(Step.RCPT, replies[-1]) if replies[-1].code in OVER else None
+    odd = next((reply for reply in of_recipients if reply.code // 100 not in ANSWERS_TO_RCPT), None)
+    if odd is not None:  # the server may take that recipient for one who has the mail, or may not: nobody gets it
+        return Answer(Step.RCPT, odd)
     refused = _refused(of_recipients)
     if len(refused) == recipients:
         return Answer(Step.RCPT, refused[0][1], refused)
@@ -280,4 +289,4 @@ def _decided(replies: Sequence[Reply], recipients: int) -> Answer | None:
 
 
 def _refused(replies: Sequence[Reply]) -> tuple[tuple[int, Reply], ...]:
-    return tuple((at, reply) for at, reply in enumerate(replies) if reply.code not in TAKEN)
+    return tuple((at, reply) for at, reply in enumerate(replies) if reply.code // 100 != TAKEN)
