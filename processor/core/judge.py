@@ -11,7 +11,7 @@ from processor.core.refusal import refusal
 from processor.core.retry import budget_spent, inherited_attempts, longest_backoff_ms, policy_for
 from processor.core.verdict import Dispatch, End, Verdict, Wait
 from processor.core.windows import next_legal_ms
-from processor.core.words import Reason, Status
+from processor.core.words import PERHAPS_SENT, Reason, Status
 
 
 def judge(head: Head, facts: Facts, plan: Plan, *, now_ms: int, zones: Zones) -> Verdict:
@@ -55,8 +55,13 @@ def provider_of(head: Head, facts: Facts, channel: Channel) -> str:
 
 
 def turn_to(head: Head, facts: Facts, channel: Channel, provider: str) -> str | None:
-    """Return the provider that a message may turn to when *provider* fails; each is tried once."""
-    if not channel.failover:
+    """
+    Return the provider that a message may turn to when *provider* fails; each is tried once.
+
+    None once an attempt was perhaps sent, whatever became of later ones: that provider may have it, and to another
+    one it would be a message it has never seen.
+    """
+    if not channel.failover or facts.last_reason in PERHAPS_SENT:
         return None
     chain = (head.provider or channel.provider, *channel.failover)
     return next((name for name in chain if name != provider and name not in facts.tried), None)

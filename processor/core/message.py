@@ -82,6 +82,6 @@ class Facts(NamedTuple):
     due_at_ms: int  # not before this instant
     attempt: int = 0  # attempts already made; the next one is attempt + 1
     charged: int = 0  # attempts that spent the retry budget
-    last_reason: Reason | None = None
+    last_reason: Reason | None = None  # of the last attempt; that of one that was perhaps sent stays
     tried: tuple[str, ...] = ()  # providers that failover has used up
     open_recipients: tuple[int, ...] | None = None  # indexes still to be sent; None is all

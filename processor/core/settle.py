@@ -12,7 +12,7 @@ from processor.core.refusal import refusal
 from processor.core.retry import backoff_ms, budget_spent, policy_for
 from processor.core.verdict import Again, Over, Sent, Settlement
 from processor.core.windows import next_legal_ms
-from processor.core.words import InDoubt, Purpose, Reason, Status
+from processor.core.words import PERHAPS_SENT, InDoubt, Purpose, Reason, Status
 
 THROTTLED_WAIT_MS: Final = 1_000
 """The wait after a throttling answer that names none."""
@@ -69,7 +69,7 @@ def after(facts: Facts, settlement: Again, provider: str) -> Facts:
         attempt=facts.attempt + 1,
         charged=settlement.charged,
         due_at_ms=settlement.due_at_ms,
-        last_reason=settlement.reason,
+        last_reason=facts.last_reason if facts.last_reason in PERHAPS_SENT else settlement.reason,
         tried=facts.tried if settlement.provider is None else (*facts.tried, provider),
         open_recipients=facts.open_recipients if settlement.still_open is None else settlement.still_open,
     )

@@ -76,6 +76,10 @@ class Reason(StrEnum):
     OTHER_CONTENT = "other_content"
 
 
+PERHAPS_SENT: Final = frozenset({Reason.ANSWER_MISSING, Reason.ANSWER_UNLISTED, Reason.IN_DOUBT, Reason.INTERNAL})
+"""Reasons after which nobody knows whether the provider has the message."""
+
+
 class Lane(StrEnum):
     """Urgency class of a message."""
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from processor.core.judge import judge, provider_of
+from processor.core.judge import judge, provider_of, turn_to
 from processor.core.outcome import Accepted, Deferred, Outcome, Partly, Rejected, Throttled, Unknown
 from processor.core.plan import DAY_MS, Plan, RetryPolicy
 from processor.core.retry import backoff_ms, policy_for
@@ -182,6 +182,18 @@ def test_only_a_certain_failure_of_the_provider_turns_a_message_elsewhere(outcom
     settlement = settled(outcome, world=turning("second"))
 
     assert not isinstance(settlement, Again) or settlement.provider is None
+
+
+@pytest.mark.parametrize("doubt", [Reason.ANSWER_MISSING, Reason.ANSWER_UNLISTED, Reason.IN_DOUBT, Reason.INTERNAL])
+def test_a_message_that_was_perhaps_sent_stays_with_its_provider_whatever_follows(doubt: Reason) -> None:
+    world, known = turning("second"), facts()
+
+    for outcome in (Unknown(doubt), Throttled(Reason.PROVIDER_UNAVAILABLE), Deferred(Reason.CONNECTION_BROKEN)):
+        settlement = settled(outcome, head(), known, world)
+        assert isinstance(settlement, Again)
+        assert settlement.provider is None
+        known = after(known, settlement, "first")
+        assert turn_to(head(), known, world.channels["Email"], "first") is None  # nor while its breaker is open
 
 
 def test_a_channel_that_did_not_opt_in_stays_with_its_provider() -> None:
