@@ -22,22 +22,22 @@ def judge(head: Head, facts: Facts, plan: Plan, *, now_ms: int, zones: Zones) ->
     """
     refused = refusal(head, plan, zones)
     if refused is not None:
-        return _over(refused, facts)
+        return over(refused, facts)
     channel = plan.channels[head.channel]
     provider = plan.providers[provider_of(head, facts, channel)]
 
     end_ms = effective_end_ms(head, facts, channel)
     if end_ms is not None and now_ms >= end_ms:
-        return _over(End(Status.EXPIRED, Reason.PAST_END), facts)
+        return over(End(Status.EXPIRED, Reason.PAST_END), facts)
     charged = charged_so_far(head, facts)
     if charged and budget_spent(policy_for(head, channel), charged=charged):
-        return _over(End(Status.FAILED, Reason.RETRIES_EXHAUSTED), facts)
+        return over(End(Status.FAILED, Reason.RETRIES_EXHAUSTED), facts)
 
     earliest_ms = _earliest_ms(head, facts, channel, now_ms)
     intervals = intervals_of(head, provider, zones)
     legal_ms = next_legal_ms(intervals, not_before_ms=earliest_ms, end_ms=end_ms)
     if legal_ms is None:
-        return _over(End(Status.EXPIRED, Reason.NO_LEGAL_INSTANT), facts)
+        return over(End(Status.EXPIRED, Reason.NO_LEGAL_INSTANT), facts)
 
     lane = lane_of(head.priority, channel, plan.lanes)
     if legal_ms <= now_ms:
@@ -54,17 +54,23 @@ def provider_of(head: Head, facts: Facts, channel: Channel) -> str:
     return next((name for name in chain if name not in facts.tried), chain[-1])
 
 
-def turn_to(head: Head, facts: Facts, channel: Channel, provider: str) -> str | None:
+def turn_to(head: Head, facts: Facts, plan: Plan, provider: str) -> str | None:
     """
     Return the provider that a message may turn to when *provider* fails; each is tried once.
 
     None once an attempt was perhaps sent, whatever became of later ones: that provider may have it, and to another
-    one it would be a message it has never seen.
+    one it would be a message it has never seen. None, too, where some recipients have it and the next provider
+    would send it to all.
     """
-    if not channel.failover or facts.last_reason in PERHAPS_SENT:
+    channel = plan.channels.get(head.channel)
+    if channel is None or not channel.failover or facts.last_reason in PERHAPS_SENT:
         return None
     chain = (head.provider or channel.provider, *channel.failover)
-    return next((name for name in chain if name != provider and name not in facts.tried), None)
+    name = next((name for name in chain if name != provider and name not in facts.tried), None)
+    found = None if name is None else plan.providers.get(name)
+    if found is None or (facts.open_recipients is not None and not found.sends_to_some):
+        return None
+    return found.name
 
 
 def effective_end_ms(head: Head, facts: Facts, channel: Channel) -> int | None:
@@ -92,7 +98,7 @@ def charged_so_far(head: Head, facts: Facts) -> int:
     return max(facts.charged, inherited_attempts(head))
 
 
-def _over(end: End, facts: Facts) -> End:
+def over(end: End, facts: Facts) -> End:
     """Return *end*, or SENT for a message that has reached some of its recipients already."""
     return end if facts.open_recipients is None else replace(end, status=Status.SENT)
 

@@ -111,6 +111,11 @@ class Provider:
     call_timeout_ms: int = 60_000
     breaker: BreakerPolicy = field(default_factory=BreakerPolicy)
 
+    @property
+    def sends_to_some(self) -> bool:
+        """Whether a call can be for some of a message's recipients; only a mail server is told them apart from it."""
+        return self.adapter == "smtp"
+
 
 @dataclass(frozen=True, slots=True)
 class LaneSplit:

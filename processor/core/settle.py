@@ -83,6 +83,7 @@ def _partly(
     if not outcome.still_open:
         return sent
     deferred = Deferred(outcome.reason, outcome.code, outcome.retry_after_ms)
+    facts = facts._replace(open_recipients=outcome.still_open)
     settled = _again_or_over(deferred, head, facts, plan, now_ms=now_ms, jitter=jitter, zones=zones)
     if isinstance(settled, Again):
         return replace(settled, still_open=outcome.still_open, refused=outcome.refused)
@@ -146,8 +147,8 @@ def _elsewhere(
 ) -> Again | None:
     """Return the attempt at the next provider of a channel that opted in; uncharged, for each is tried only once."""
     channel = plan.channels[head.channel]
-    provider = turn_to(head, facts, channel, provider_of(head, facts, channel))
-    if provider is None or provider not in plan.providers:
+    provider = turn_to(head, facts, plan, provider_of(head, facts, channel))
+    if provider is None:
         return None
     legal_ms = next_legal_ms(
         intervals_of(head, plan.providers[provider], zones),

@@ -152,12 +152,13 @@ def test_a_message_that_reached_somebody_does_not_expire_while_it_waits_for_the_
     assert verdict == End(Status.SENT, Reason.PAST_END)
 
 
-def turning(*further: str) -> Plan:
-    """A plan whose channel turns to *further* providers."""
+def turning(*further: str, adapter: str = "smtp") -> Plan:
+    """A plan whose channel turns to *further* providers, which are of *adapter*."""
     mail = replace(channel(), failover=further, providers=("first", *further))
     world = plan(mail)
     first = world.providers[mail.provider]
-    return replace(world, providers={**world.providers, **{name: replace(first, name=name) for name in further}})
+    others = {name: replace(first, name=name, adapter=adapter) for name in further}
+    return replace(world, providers={**world.providers, **others})
 
 
 def test_a_message_turns_to_the_next_provider_at_once_and_free_of_charge() -> None:
@@ -193,7 +194,22 @@ def test_a_message_that_was_perhaps_sent_stays_with_its_provider_whatever_follow
         assert isinstance(settlement, Again)
         assert settlement.provider is None
         known = after(known, settlement, "first")
-        assert turn_to(head(), known, world.channels["Email"], "first") is None  # nor while its breaker is open
+        assert turn_to(head(), known, world, "first") is None  # nor while its breaker is open
+
+
+@pytest.mark.parametrize(("adapter", "turned_to"), [("smtp", "second"), ("http", None)])
+def test_what_some_recipients_have_turns_only_to_who_can_send_to_the_others_alone(
+    adapter: str, turned_to: str | None
+) -> None:
+    world, down = turning("second", adapter=adapter), Deferred(Reason.PROVIDER_UNAVAILABLE)
+
+    partly = settled(Partly((2,), (1,), Reason.PROVIDER_UNAVAILABLE, "521"), world=world)
+    later = settled(down, known=facts()._replace(open_recipients=(2,)), world=world)
+
+    for settlement in (partly, later):
+        assert isinstance(settlement, Again)
+        assert settlement.provider == turned_to
+    assert turn_to(head(), facts()._replace(open_recipients=(2,)), world, "first") == turned_to
 
 
 def test_a_channel_that_did_not_opt_in_stays_with_its_provider() -> None:

@@ -260,6 +260,14 @@ class TestHttp(ProviderContract):
     def config(self, port: int, *, host: str = "127.0.0.1", **settings: Any) -> HttpConfig:
         return http_config(f"http://{host}:{port}/email", **settings)
 
+    async def test_what_some_recipients_have_already_is_not_sent_to_all_again(self) -> None:
+        left = submission(self.to("ann"), cc=(self.to("bob"),))._replace(attempt=2, recipients=(1,))
+
+        outcomes = await self.twin.adapter.send([left, submission(self.to("eva"), message_id="m-2")])
+
+        assert outcomes[0] == Rejected(Reason.INVALID_RECIPIENT, stage=Stage.CONNECT, field_name="to")
+        assert [entry.message_id for entry in self.twin.accepted] == ["m-2"]
+
     async def test_a_line_cut_before_the_request_is_certainly_not_sent(self) -> None:
         # A handshake with a server that speaks no TLS: the last moment at which HTTP can be certain.
         async with opened(http_config(f"https://127.0.0.1:{self.twin.sandbox.http_port}/email")) as adapter:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from processor.core.outcome import Deferred, Outcome, Rejected, Stage, Unknown
 from processor.core.words import Reason
 from processor.providers.adapter import Broken
+from processor.providers.content import rejected
 from processor.providers.http.answer import Mapped, parse
 from processor.providers.http.request import Requests
 from processor.providers.http.wire import Request, Wire
@@ -41,9 +42,9 @@ class HttpAdapter:
     async def send(self, batch: Sequence[Submission]) -> Sequence[Outcome]:
         """Send *batch*; what must be refused is refused alone, the rest goes."""
         if len(batch) == 1:  # most calls: their cost is that of a message
-            refused = self._requests.refusal(batch[0].message)
+            refused = self._refusal(batch[0])
             return await self._called(batch) if refused is None else [refused]
-        refusals = [self._requests.refusal(asked.message) for asked in batch]
+        refusals = [self._refusal(asked) for asked in batch]
         going = [asked for asked, refusal in zip(batch, refusals, strict=True) if refusal is None]
         answered = iter(await self._sent(going) if going else ())
         return [refusal or next(answered) for refusal in refusals]
@@ -51,6 +52,12 @@ class HttpAdapter:
     async def close(self) -> None:
         """Drop kept connections."""
         await self._wire.close()
+
+    def _refusal(self, asked: Submission) -> Rejected | None:
+        """Refuse what some recipients have already: a service is told of all, and would send it to them again."""
+        if asked.recipients is not None:
+            return rejected(Reason.INVALID_RECIPIENT, "to")
+        return self._requests.refusal(asked.message)
 
     async def _sent(self, batch: Sequence[Submission]) -> Sequence[Outcome]:
         if self._bulk:

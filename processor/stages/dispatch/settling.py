@@ -6,7 +6,7 @@ from typing import NamedTuple, assert_never
 from processor.codec.errors import RegistryUnavailable, TooLarge, Unreadable
 from processor.codec.outbound import OutboundCodec
 from processor.core.clock import Clock, Zones
-from processor.core.judge import turn_to
+from processor.core.judge import over, turn_to
 from processor.core.message import Facts, Head
 from processor.core.outcome import Accepted, Deferred, Outcome, Partly, Rejected, Stage, Throttled, Unknown
 from processor.core.plan import Plan
@@ -105,9 +105,8 @@ class Settling:
             head = self._codec.decode_head(start.record.value)
         except (Unreadable, TooLarge, RegistryUnavailable):
             return None  # the call that is to come will tell
-        channel = self._plan.channels.get(head.channel)
-        provider = None if channel is None else turn_to(head, start.facts, channel, start.provider)
-        if provider is None or provider not in self._plan.providers:
+        provider = turn_to(head, start.facts, self._plan, start.provider)
+        if provider is None:
             return None
         FAILOVERS.labels(start.provider, provider).inc()
         facts = start.facts._replace(tried=(*start.facts.tried, start.provider))
@@ -123,8 +122,8 @@ class Settling:
         start, outcome = result.start, result.outcome
         if isinstance(outcome, Rejected) and outcome.stage is Stage.CONNECT:
             # The adapter refused the content before it called anyone: no attempt was made.
-            ended = Ended(Status.REJECTED, outcome.reason, start.facts.attempt, field_name=outcome.field_name)
-            return self._ended(start, result.head, ended)
+            end = over(End(Status.REJECTED, outcome.reason, outcome.field_name), start.facts)
+            return self._ended(start, result.head, uncalled(end, start.facts))
         self._measure(result)
         settled = settle(
             outcome,
