@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from processor.core.outcome import Accepted, Deferred, Outcome, Rejected, Throttled, Unknown
+from processor.core.outcome import Accepted, Deferred, Outcome, Rejected, Stage, Throttled, Unknown
 from processor.core.plan import BreakerPolicy
 from processor.core.words import Reason
 from processor.stages.dispatch.breaker import Breaker, State
@@ -139,6 +139,31 @@ def test_what_began_before_it_opened_tells_nothing_of_the_probe(opened: Bench) -
     opened.end(SENT, DOWN, began_s=before_s)
 
     assert opened.breaker.state is State.PROBING
+
+
+OURS = [
+    Rejected(Reason.INVALID_RECIPIENT, stage=Stage.CONNECT, field_name="to"),
+    Deferred(Reason.ATTACHMENT_MISSING, stage=Stage.CONNECT),
+]
+
+
+@pytest.mark.parametrize("ours", OURS)
+def test_what_is_refused_before_the_call_is_no_probe(opened: Bench, ours: Outcome) -> None:
+    opened.wait(5)
+    assert opened.room == 1
+
+    opened.end(ours)
+
+    assert (opened.breaker.state, opened.room) == (State.PROBING, 1)
+    opened.end(DOWN)
+    assert opened.room == 0
+
+
+@pytest.mark.parametrize("ours", OURS)
+def test_what_is_refused_before_the_call_hides_no_failure(bench: Bench, ours: Outcome) -> None:
+    bench.end(*[ours] * 50)
+
+    assert bench.end(DOWN, DOWN, DOWN, DOWN)[-1]
 
 
 def test_only_while_it_is_not_closed_does_a_certain_failure_cost_nothing(opened: Bench) -> None:

@@ -4,7 +4,7 @@ from collections import deque
 from enum import StrEnum
 from typing import Final
 
-from processor.core.outcome import Deferred, Outcome, Throttled, Unknown
+from processor.core.outcome import Deferred, Outcome, Rejected, Stage, Throttled, Unknown
 from processor.core.plan import BreakerPolicy
 from processor.core.words import Reason
 
@@ -19,6 +19,11 @@ AILING: Final = frozenset(
 """Reasons that tell of the provider, whatever the message; an answer about a message, such as 451, is none."""
 
 _RAMP_FAILURES_MIN: Final = 2  # one failure while it comes back is no relapse
+
+
+def is_ours(outcome: Outcome) -> bool:
+    """Tell whether we refused a message, or missed its attachment, before the provider was called: no word of it."""
+    return isinstance(outcome, Rejected | Deferred) and outcome.stage is Stage.CONNECT and outcome.reason not in AILING
 
 
 class State(StrEnum):
@@ -72,7 +77,7 @@ class Breaker:
     def note(self, outcome: Outcome, *, began_s: float, now_s: float, most: int) -> bool:
         """Take note of a call, one of *most* at once, that began at *began_s*; tell whether it opened the breaker."""
         why = outcome.reason if isinstance(outcome, Deferred | Unknown) and outcome.reason in AILING else None
-        if self.state is State.OPEN or began_s < self._since_s:
+        if self.state is State.OPEN or began_s < self._since_s or is_ours(outcome):
             return False
         if self.state is State.PROBING:
             self._probed(why, now_s)

@@ -35,7 +35,7 @@ from processor.metrics import (
 )
 from processor.stages.backlog import SendBacklog
 from processor.stages.dispatch.admission import Gate, chosen
-from processor.stages.dispatch.breaker import State
+from processor.stages.dispatch.breaker import State, is_ours
 from processor.stages.dispatch.caller import Caller
 from processor.stages.dispatch.calls import Answered, Lease, Start
 from processor.stages.dispatch.holdings import Holdings
@@ -178,7 +178,8 @@ class DispatchLoop:
         """Learn from an answer how its provider fares; return it as it is to be settled."""
         provider, outcome = result.start.provider, result.outcome
         gate, now_s = self._gates[provider], self._clock.monotonic_s()
-        gate.pace.ended(now_s)
+        if not is_ours(outcome):
+            gate.pace.ended(now_s)
         if isinstance(outcome, Throttled):
             gate.pace.throttled(now_s)
             if outcome.retry_after_ms:
