@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import tzinfo
+from ipaddress import ip_address
 from typing import Annotated, Any, Final
 
 import jmespath
@@ -11,7 +12,7 @@ from jmespath.exceptions import JMESPathError
 from pydantic import AfterValidator, BeforeValidator, PlainValidator, SecretStr, ValidationInfo
 from pydantic_core import PydanticCustomError
 
-from processor.providers.content import is_address
+from processor.providers.content import ascii_domain, is_address
 from processor.providers.http.template import KNOWN, is_known, names, strays
 from processor.settings.problems import shown
 from processor.settings.references import Outside
@@ -20,6 +21,9 @@ from processor.stages.zones import zones
 
 OWN_ERROR: Final = "comm"
 TEXT_CHARS_MAX: Final = 1_000
+DOMAIN_CHARS_MAX: Final = 253  # RFC 1035 §2.3.4, without the root's dot
+HOST: Final = re.compile(r"(?:[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?(?:\.(?!$)|$))+")
+"""RFC 1123 §2.1, and the underscore that names of containers have."""
 UNITS_MS: Final = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 UNITS_BYTES: Final = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 
@@ -124,6 +128,18 @@ def address(value: str) -> str:
     return value
 
 
+def host(value: str) -> str:
+    """Refuse what is neither an IP address nor a name that could be looked up."""
+    try:
+        ip_address(value)
+    except ValueError:
+        written = ascii_domain(value.removesuffix(".")) or ""
+        if len(written) > DOMAIN_CHARS_MAX or not HOST.fullmatch(written):
+            what = "its name, such as mail.example.com, or its address, without a port"
+            raise wrong("is not a host", what, value) from None
+    return value
+
+
 def domain(value: str) -> str:
     """Refuse what cannot stand behind the @ of an address."""
     if not is_address(f"x@{value}"):
@@ -193,6 +209,7 @@ Text = Annotated[str, AfterValidator(line), Kind("text", "text")]
 Url = Annotated[str, AfterValidator(url), Kind("http(s) URL", "https://host/path")]
 Bootstrap = Annotated[str, AfterValidator(bootstrap), Kind("list of host:port", "kafka-1:9093,kafka-2:9093")]
 Address = Annotated[str, AfterValidator(address), Kind("mail address", "noreply@example.com")]
+Host = Annotated[str, AfterValidator(host), Kind("host", "mail.example.com")]
 Domain = Annotated[str, AfterValidator(domain), Kind("domain name", "example.com")]
 JmesPath = Annotated[str, AfterValidator(path_expression), Kind("JMESPath", "result.id")]
 Template = Annotated[Any, AfterValidator(template), Kind("structure with {{ placeholders }}", '{"to": "{{ to }}"}')]

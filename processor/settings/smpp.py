@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from processor.providers.smpp.config import CHARS_MAX, SmppConfig
-from processor.settings.kinds import Duration, Kind, Secret, Text, encrypted, wrong
+from processor.settings.kinds import Duration, Host, Kind, Secret, Text, encrypted, wrong
 from processor.settings.models import Optional, PemFile
 from processor.settings.providers import Answer, Countries, ProviderSettings
 
@@ -42,7 +42,7 @@ class SmppSettings(ProviderSettings):
     """A short message centre (SMPP 3.4)."""
 
     adapter: Literal["smpp"] = Field(description="The protocol.")
-    host: Text = Field(description="Name or address of the centre.")
+    host: Host = Field(description="Name or address of the centre.")
     port: int = Field(2775, ge=1, le=65_535, description="2775, or with TLS often 3550.")
     tls: Literal["off", "implicit"] = Field(
         "implicit",

@@ -8,7 +8,7 @@ from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_va
 from processor.providers.smtp.adapter import signer_of
 from processor.providers.smtp.config import DkimKey, SmtpConfig
 from processor.providers.smtp.reply import tables
-from processor.settings.kinds import Address, Domain, Duration, Secret, Text, encrypted, wrong
+from processor.settings.kinds import Address, Domain, Duration, Host, Secret, Text, encrypted, wrong
 from processor.settings.models import Optional, PemFile
 from processor.settings.providers import ProviderSettings
 from processor.settings.section import Section
@@ -34,7 +34,7 @@ class SmtpSettings(ProviderSettings):
     """A mail server."""
 
     adapter: Literal["smtp"] = Field(description="The protocol.")
-    host: Text = Field(description="Name or address of the mail server.")
+    host: Host = Field(description="Name or address of the mail server.")
     port: int = Field(587, ge=1, le=65_535, description="587 with starttls, 465 with implicit TLS.")
     tls: Literal["off", "opportunistic", "starttls", "implicit"] = Field(
         "starttls",

@@ -126,8 +126,9 @@ class ProviderContract:
 
         assert outcome == Deferred(Reason.PROVIDER_UNAVAILABLE, stage=Stage.CONNECT)
 
-    async def test_a_host_that_does_not_exist_is_certainly_not_sent(self) -> None:
-        async with opened(self.config(25, host="nowhere.invalid")) as adapter:
+    @pytest.mark.parametrize("host", ["nowhere.invalid", "a" * 70])
+    async def test_a_host_that_does_not_exist_is_certainly_not_sent(self, host: str) -> None:
+        async with opened(self.config(25, host=host)) as adapter:
             (outcome,) = await adapter.send([submission(self.to("ann"))])
 
         assert outcome == Deferred(Reason.PROVIDER_UNAVAILABLE, stage=Stage.CONNECT)

@@ -72,6 +72,20 @@ def test_each_error_says_where_what_and_what_to_write(values: dict[str, Any], ex
     assert not any("canary" in line for line in lines)
 
 
+@pytest.mark.parametrize(
+    "host", ["", "mail server", "mail.example.com:25", "a..b", "-a", "a" * 64, "http://a", "[::1]"]
+)
+def test_what_is_no_host_is_refused(host: str) -> None:
+    lines = wrong(changed("providers.Gateway", host=host))
+
+    assert any("providers.Gateway.host: " in line and "write its name" in line for line in lines), lines
+
+
+@pytest.mark.parametrize("host", ["localhost", "relay_1", "mail.example.com.", "bücher.example", "::1", "10.0.0.1"])
+def test_a_name_or_an_address_is_a_host(host: str) -> None:
+    assert read(changed("providers.Gateway", host=host)).host == host
+
+
 def test_a_key_of_another_domain_only_is_refused() -> None:
     lines = wrong(
         changed("providers.Gateway", dkim=dkim("x", domain="other.example")), {"KEY": signing_key("ed25519")[0]}

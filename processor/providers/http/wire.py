@@ -78,10 +78,10 @@ class Wire:
                 self._config.method, request.url, data=body, headers=request.headers, allow_redirects=False
             ) as response:
                 return Answer(response.status, response.headers, await self._bounded(response))
-        except (aiohttp.ClientError, OSError) as broken:  # a time-out is an OSError
+        except (aiohttp.ClientError, OSError, UnicodeError) as broken:  # a time-out is an OSError; no name at all
             if body.begun:
                 return Broken(Stage.HAND_OVER)
-            return Broken(Stage.CONNECT if isinstance(broken, OSError) else Stage.PREPARE)
+            return Broken(Stage.CONNECT if isinstance(broken, OSError | UnicodeError) else Stage.PREPARE)
 
     async def close(self) -> None:
         """Drop the connections."""

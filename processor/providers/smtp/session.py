@@ -100,7 +100,7 @@ class Session:
         """Return a session, or what kept it from opening: the server's answer, or a broken line."""
         try:
             line = await Line.open(config, tls if config.tls == "implicit" else None)
-        except OSError:  # refused, unreachable, not resolved, TLS, time-out
+        except (OSError, UnicodeError):  # refused, unreachable, not resolved, TLS, time-out; no name at all
             return Broken(Stage.CONNECT)
         session = cls(line, config)
         try:
