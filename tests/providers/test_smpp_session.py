@@ -194,6 +194,16 @@ async def test_a_nack_of_a_submit_is_its_answer() -> None:
         assert await one(adapter) == Deferred(Reason.PROVIDER_UNAVAILABLE, "0x00000003")
 
 
+async def test_a_nack_that_tells_no_status_is_no_acceptance() -> None:
+    def nack(connection: Connection, pdu: Pdu) -> None:
+        connection.send(raw(0x80000000, 0, pdu.sequence))
+
+    async with against(Peer({SUBMIT: nack})) as adapter:
+        assert await one(adapter) == Unknown(Reason.ANSWER_UNLISTED, "0x00000000")
+    async with against(Peer({0x09: nack})) as adapter:
+        assert await one(adapter) == Deferred(Reason.PROVIDER_UNAVAILABLE, stage=Stage.GREETING)
+
+
 @pytest.mark.parametrize("body", [b"", b"\0", b"x" * 65 + b"\0", b"\x1b[31m\0", b"\xff\0"])
 async def test_an_id_that_cannot_be_kept_is_none(body: bytes) -> None:
     async with against(Peer({SUBMIT: lambda connection, pdu: connection.answer(pdu, 0, body)})) as adapter:

@@ -14,7 +14,7 @@ from processor.providers.meaning import Meaning
 from processor.providers.smpp.codes import code_of, meaning, refusal
 from processor.providers.smpp.config import CHARS_MAX
 from processor.providers.smpp.message import Parts, build
-from processor.providers.smpp.pdu import message_id
+from processor.providers.smpp.pdu import Command, message_id
 from processor.providers.smpp.pool import Pool
 from processor.providers.smpp.session import Session
 
@@ -126,6 +126,8 @@ def parse(answer: Pdu | Broken | None, parts: Parts, config: SmppConfig) -> Outc
         return NOT_WRITTEN if answer.stage is Stage.PREPARE else NO_ANSWER
     if meaning(answer.status, config.codes) is not Meaning.ACCEPTED:
         return refusal(answer.status, config.codes)
+    if answer.command_id != Command.SUBMIT_SM_RESP:  # §4.3.1: a nack is a refusal, whatever status a centre gives it
+        return Unknown(Reason.ANSWER_UNLISTED, code_of(answer.status))
     return Accepted(message_id(answer), code_of(answer.status), parts.segments, parts.encoding.value)
 
 

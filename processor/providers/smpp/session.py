@@ -11,7 +11,7 @@ from processor.core.outcome import Stage
 from processor.providers.adapter import Broken
 from processor.providers.smpp.codes import RINVCMDID, ROK, RX_R_APPN, RX_T_APPN
 from processor.providers.smpp.link import Link
-from processor.providers.smpp.pdu import Command, Pdu, bind, plain
+from processor.providers.smpp.pdu import RESPONSE, Command, Pdu, bind, plain
 from processor.providers.smpp.receipt import is_receipt, parse
 
 if TYPE_CHECKING:
@@ -66,6 +66,9 @@ class Session:
         if answer is None or answer.status != ROK:
             link.abort()
             return Broken(Stage.GREETING) if answer is None else Refused(answer.status)
+        if answer.command_id != role | RESPONSE:  # a nack without a status, or an answer to what nobody asked
+            link.abort()
+            return Broken(Stage.GREETING)
         session._spawn(session._watch())
         return session
 
