@@ -237,6 +237,19 @@ async def test_a_message_whose_later_part_is_refused_is_perhaps_sent_and_nothing
     assert len(peer.submits) == 2
 
 
+@pytest.mark.parametrize("code", [0x58, 0x14])
+async def test_a_later_part_that_the_centre_asks_to_send_more_slowly_goes_once_more_and_no_other_part_does(
+    code: int,
+) -> None:
+    def second_slower(connection: Connection, pdu: Pdu) -> None:
+        connection.answer(pdu, code if len(connection.said(SUBMIT)) == 2 else 0)
+
+    peer = Peer({SUBMIT: second_slower})
+    async with against(peer, answer_timeout_ms=10_000) as adapter:
+        assert await one(adapter, text="a" * 400) == Accepted("id-1", "0x00000000", 3, "gsm7")
+    assert [submit.short_message[5] for submit in peer.submits] == [1, 2, 2, 3]
+
+
 async def test_a_message_whose_later_part_finds_no_link_is_perhaps_sent() -> None:
     def answered_and_cut(connection: Connection, pdu: Pdu) -> None:
         connection.answer(pdu)

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 TRIES: Final = 2
 """A link may end between its choice and its use: what was not written then goes to the next one."""
 
+SLOWER_S: Final = 1.0
+"""Rates are agreed by the second."""
+
 NOT_WRITTEN: Final = Deferred(Reason.CONNECTION_BROKEN, stage=Stage.PREPARE)
 NO_ROOM: Final = Throttled(stage=Stage.PREPARE)  # the window stayed full: the centre is slower than we ask
 NO_ANSWER: Final = Unknown(Reason.ANSWER_MISSING, stage=Stage.HAND_OVER)
@@ -110,12 +113,20 @@ class SmppAdapter:
         for pdu in others:
             if not isinstance(outcome, Accepted):
                 return outcome
-            left_s = until_s - loop.time()
-            answer = await session.link.submit(pdu, until_s=until_s, answer_s=max(left_s, 0))
-            outcome = parse(answer, parts, self._config)
+            outcome = await self._later(session, pdu, parts, until_s)
             if not isinstance(outcome, Accepted):
                 return Unknown(Reason.ANSWER_MISSING, outcome.code)
         return outcome
+
+    async def _later(self, session: Session, pdu: bytes, parts: Parts, until_s: float) -> Outcome:
+        """Submit a later part; one that the centre asks to send more slowly was not taken, and goes once more."""
+        loop = asyncio.get_running_loop()
+        while True:
+            answer = await session.link.submit(pdu, until_s=until_s, answer_s=max(until_s - loop.time(), 0))
+            outcome = parse(answer, parts, self._config)
+            if not isinstance(outcome, Throttled) or loop.time() + SLOWER_S >= until_s:
+                return outcome
+            await asyncio.sleep(SLOWER_S)
 
 
 def parse(answer: Pdu | Broken | None, parts: Parts, config: SmppConfig) -> Outcome:
