@@ -202,6 +202,25 @@ async def test_a_kept_session_that_the_server_closed_costs_no_attempt() -> None:
     assert len(connections) == 3
 
 
+async def test_the_mails_of_a_batch_do_not_wait_for_one_another() -> None:
+    together = asyncio.Barrier(3)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 slow\r\n")
+        for reply in (b"250 slow\r\n", b"250 ok\r\n", b"250 ok\r\n", b"354 go\r\n"):
+            await reader.readline()
+            writer.write(reply)
+        await reader.readuntil(b"\r\n.\r\n")
+        await together.wait()  # no mail is answered before all are here
+        writer.write(b"250 ok\r\n")
+        await reader.read()
+
+    async with listening(serve) as port, opened(smtp_config(port)) as adapter:
+        outcomes = await adapter.send([submission("ann@example.org", message_id=f"m-{n}") for n in range(3)])
+
+    assert outcomes == [Accepted(code="250")] * 3
+
+
 async def test_a_session_is_replaced_after_its_uses(tmp_path: Path) -> None:
     greetings: list[bytes] = []
     polite = says(greetings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from typing import TYPE_CHECKING, Final, assert_never
 
@@ -42,7 +43,7 @@ UNFIT: Final[Mapping[Unfit, Outcome]] = {
 
 
 class SmtpAdapter:
-    """Sends mails one after the other on kept sessions; as many at once as dispatch asks for and the pool has."""
+    """Sends mails on kept sessions; as many at once as dispatch asks for and the pool has."""
 
     def __init__(self, config: SmtpConfig, *, now_ms: Callable[[], int]) -> None:
         _checked(config)
@@ -56,8 +57,14 @@ class SmtpAdapter:
         """Do nothing: the first call connects."""
 
     async def send(self, batch: Sequence[Submission]) -> Sequence[Outcome]:
-        """Send each submission; SMTP has no bulk form, so they follow one another."""
-        return [await self._send(submission) for submission in batch]
+        """
+        Send each submission; SMTP has no bulk form, so they go side by side, each on a session of its own.
+
+        One after the other they would take longer than a call may: cut off, all would be perhaps sent.
+        """
+        if len(batch) == 1:
+            return [await self._send(batch[0])]
+        return await asyncio.gather(*map(self._send, batch))
 
     async def close(self) -> None:
         """Say goodbye on kept sessions."""
