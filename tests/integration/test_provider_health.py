@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +12,11 @@ import pytest
 from processor.core.message import Attachment
 from processor.core.words import Reason, Status
 from tests.support.eventually import eventually
-from tests.support.plant import message, plant
+from tests.support.plant import PASSWORD, message, plant
+from tests.support.sandboxed import Sandboxed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from processor.sandbox.broker import Broker
@@ -33,14 +35,26 @@ def closed_port() -> Iterator[int]:
 
 
 @pytest.fixture(scope="module")
-def ward(kafka: Broker, tmp_path_factory: pytest.TempPathFactory, closed_port: int) -> Iterator[Plant]:
+def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandboxed]:
+    """A mail server that wants another password than the one configured."""
+    made = Sandboxed(tmp_path_factory.mktemp("locked") / "ledger.jsonl", username="app", password="another")
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def ward(
+    kafka: Broker, tmp_path_factory: pytest.TempPathFactory, closed_port: int, locked: Sandboxed
+) -> Iterator[Plant]:
     """A plant with quick breakers; `Turning` may turn from a mail server that is away to the one that works."""
     mail = {"adapter": "smtp", "bus_provider": "Mails", "bus_channel": "EMAIL", "host": "127.0.0.1", "tls": "off"}
     away = mail | {"port": closed_port, "from_address": "service@example.com", "breaker": BREAKER}
+    login = {"username": "app", "password": {"env": "CANARY_TOKEN"}}
     channel = {"action": "EMAIL", "bus_channel": "EMAIL", "bus_provider": "Mails"}
     changes: dict[str, Any] = {
         "channels": {
             "Turning": channel | {"provider": "Away", "failover": ["Mail"], "retry": {"max_attempts": 0}},
+            "Locked": channel | {"provider": "Locked"},
             "Proper": channel
             | {
                 "provider": "Mail",
@@ -49,6 +63,7 @@ def ward(kafka: Broker, tmp_path_factory: pytest.TempPathFactory, closed_port: i
         },
         "providers": {
             "Away": away,
+            "Locked": away | login | {"port": locked.smtp_port, "concurrency": SLOTS},
             "Mail": {"breaker": BREAKER, "concurrency": SLOTS},
             "TextOTP": {"breaker": BREAKER},
         },
@@ -96,6 +111,29 @@ def test_a_channel_that_may_turns_to_its_next_provider_and_each_is_called_once(w
     assert {(each.provider, each.reason) for each in failed} == {("Away", Reason.PROVIDER_UNAVAILABLE)}
     assert max(Counter(each.message_id for each in failed).values()) == 1
     assert ward.metric("dispatch", "comm_failovers_total", provider="Away", to="Mail") == 50
+
+
+def test_a_refused_password_opens_the_breaker_with_one_line_and_not_one_for_each_message(
+    ward: Plant, locked: Sandboxed
+) -> None:
+    soon_ms = time.time_ns() // 1_000_000 + 5_000
+    ward.ask(message(f"locked-{number}", "Locked", to="someone@example.com", end_at_ms=soon_ms) for number in range(60))
+    ward.drained(within_s=40)
+
+    ledgers = ward.check()
+    ends = Counter(each.status for each in ledgers.delivery if each.message_id.startswith("locked-"))
+    failed = [each for each in ledgers.retry if each.message_id.startswith("locked-")]
+    assert ends == {Status.EXPIRED: 60}
+    assert {each.reason for each in failed} == {Reason.AUTHENTICATION_FAILED}
+    assert sum(each.charged for each in failed) <= 1  # the answer that opened it
+    told = [(line["event"], line.get("reason")) for line in ward.lines("dispatch") if _is_about_locked(line)]
+    assert sorted(told, key=str) == [("breaker.opened", "authentication_failed"), ("login.refused", None)]
+    assert not locked.entries()
+    assert PASSWORD not in ward.output()
+
+
+def _is_about_locked(line: Mapping[str, Any]) -> bool:
+    return line.get("provider") == "Locked" or line["event"] == "login.refused"
 
 
 def test_properties_that_do_not_fit_their_channel_reject_the_message_and_nothing_else(ward: Plant) -> None:

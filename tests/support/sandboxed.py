@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 class Sandboxed:
     """Mail server, HTTP service and short message centre, and the ledger of what arrived."""
 
-    def __init__(self, ledger: Path) -> None:
+    def __init__(self, ledger: Path, **settings: Any) -> None:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="sandbox", daemon=True)
         self._thread.start()
-        self._sandbox: Sandbox = self._run(start_sandbox(SandboxConfig(ledger, mailbox=ledger.parent / "mailbox")))
+        self._sandbox: Sandbox = self._run(start_sandbox(SandboxConfig(ledger, **settings)))
 
     @property
     def smtp_port(self) -> int:
