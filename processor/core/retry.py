@@ -8,6 +8,10 @@ from processor.core.plan import BackoffKind, Channel, RetryPolicy
 MIGRATED_ERROR: Final = "ERROR"
 """The message_status of a message whose attempts in the older system have failed so far."""
 
+THROTTLED_WAIT_MS: Final = 1_000
+THROTTLED_ALIKE: Final = 4  # waits before the first that is longer
+THROTTLED_LONGEST_MS: Final = 60_000
+
 _DOUBLINGS_MAX: Final = 40  # 2**40 ms is 35 years: beyond any cap, and a bound on the integer a hostile count makes
 
 
@@ -43,6 +47,18 @@ def backoff_ms(policy: RetryPolicy, *, charged: int, jitter: float) -> int:
     if policy.kind is BackoffKind.FIXED:
         return longest_ms
     return int(jitter * (longest_ms + 1))
+
+
+def throttled_wait_ms(*, uncharged: int, left_ms: int | None) -> int:
+    """
+    Return the wait after a throttling answer that names none, *uncharged* attempts having gone before.
+
+    A second, a few times over; then twice as long each time, up to a minute: an answer that one message gets each time
+    (450 4.7.1 to its recipient, say) costs no attempt, and would else hold the whole provider at a slow pace for ever.
+    Never more than half of what is *left_ms* until the message's end: it must not expire of our patience.
+    """
+    grown_ms = min(THROTTLED_LONGEST_MS, THROTTLED_WAIT_MS << min(max(0, uncharged - THROTTLED_ALIKE), _DOUBLINGS_MAX))
+    return grown_ms if left_ms is None else min(grown_ms, max(THROTTLED_WAIT_MS, left_ms // 2))
 
 
 def budget_spent(policy: RetryPolicy, *, charged: int) -> bool:

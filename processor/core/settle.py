@@ -9,13 +9,10 @@ from processor.core.message import Facts, Head
 from processor.core.outcome import Accepted, Deferred, Outcome, Partly, Rejected, Throttled, Unknown
 from processor.core.plan import DAY_MS, Plan
 from processor.core.refusal import refusal
-from processor.core.retry import backoff_ms, budget_spent, policy_for
+from processor.core.retry import backoff_ms, budget_spent, policy_for, throttled_wait_ms
 from processor.core.verdict import Again, Over, Sent, Settlement
 from processor.core.windows import next_legal_ms
 from processor.core.words import PERHAPS_SENT, InDoubt, Purpose, Reason, Status
-
-THROTTLED_WAIT_MS: Final = 1_000
-"""The wait after a throttling answer that names none."""
 
 CURABLE: Final = frozenset({Reason.PROVIDER_UNAVAILABLE, Reason.CONNECTION_BROKEN, Reason.AUTHENTICATION_FAILED})
 """Certain failures that another provider could cure: they are the provider's, not the message's."""
@@ -128,11 +125,13 @@ def _again_or_over(
     if not isinstance(outcome, Throttled) and budget_spent(policy, charged=charged):
         return over(Status.FAILED, Reason.RETRIES_EXHAUSTED)
 
-    wait_ms = (
-        THROTTLED_WAIT_MS if isinstance(outcome, Throttled) else backoff_ms(policy, charged=charged, jitter=jitter)
-    )
-    due_ms = now_ms + _asked_wait_ms(outcome, wait_ms)
     end_ms = effective_end_ms(head, facts, channel)
+    if isinstance(outcome, Throttled):
+        left_ms = None if end_ms is None else end_ms - now_ms
+        wait_ms = throttled_wait_ms(uncharged=facts.attempt - charged, left_ms=left_ms)
+    else:
+        wait_ms = backoff_ms(policy, charged=charged, jitter=jitter)
+    due_ms = now_ms + _asked_wait_ms(outcome, wait_ms)
     if end_ms is not None and due_ms >= end_ms:
         return over(Status.EXPIRED, Reason.PAST_END)
     provider = plan.providers[provider_of(head, facts, channel)]

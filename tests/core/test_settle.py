@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from processor.core.judge import judge, provider_of, turn_to
 from processor.core.outcome import Accepted, Deferred, Outcome, Partly, Rejected, Throttled, Unknown
 from processor.core.plan import DAY_MS, Plan, RetryPolicy
-from processor.core.retry import backoff_ms, policy_for
-from processor.core.settle import RETRY_AFTER_MAX_MS, THROTTLED_WAIT_MS, after, settle, settle_in_doubt
+from processor.core.retry import THROTTLED_WAIT_MS, backoff_ms, policy_for
+from processor.core.settle import RETRY_AFTER_MAX_MS, after, settle, settle_in_doubt
 from processor.core.verdict import Again, Dispatch, End, Over, Sent, Settlement
 from processor.core.words import InDoubt, Purpose, Reason, Status
 from tests.core.oracle import HOUR_MS, Daily, ms
@@ -235,9 +235,29 @@ def test_a_provider_may_ask_for_a_longer_wait_but_not_for_years(asked_ms: int | 
 
 @pytest.mark.parametrize(("asked_ms", "waits_ms"), [(None, THROTTLED_WAIT_MS), (0, 0), (250, 250), (2**62, DAY_MS)])
 def test_a_throttled_message_waits_as_asked_and_is_not_charged(asked_ms: int | None, waits_ms: int) -> None:
-    settlement = settled(Throttled(retry_after_ms=asked_ms), known=facts(attempt=40, charged=9))
+    settlement = settled(Throttled(retry_after_ms=asked_ms), known=facts(attempt=13, charged=9))
 
     assert settlement == Again(NOW_MS + waits_ms, Reason.PROVIDER_THROTTLED, 9, None)
+
+
+def test_a_message_that_is_throttled_again_and_again_comes_back_ever_more_slowly() -> None:
+    waits, known = [], facts(attempt=3, charged=3)
+    for _ in range(13):
+        settlement = settled(Throttled(), known=known)
+        assert isinstance(settlement, Again)
+        waits.append((settlement.due_at_ms - NOW_MS) // 1_000)
+        known = after(known, settlement, "first")
+
+    assert waits == [1, 1, 1, 1, 1, 2, 4, 8, 16, 32, 60, 60, 60]
+    assert known.charged == 3
+
+
+@given(st.integers(0, 10_000), st.integers(1_001, DAY_MS))
+def test_a_throttled_message_does_not_expire_of_our_patience(attempt: int, left_ms: int) -> None:
+    settlement = settled(Throttled(), head(end_at_ms=NOW_MS + left_ms), facts(attempt=attempt))
+
+    assert isinstance(settlement, Again)
+    assert settlement.due_at_ms <= NOW_MS + max(THROTTLED_WAIT_MS, left_ms // 2)
 
 
 def test_an_ambiguous_answer_follows_the_channels_policy() -> None:
