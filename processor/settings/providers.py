@@ -65,7 +65,7 @@ class ProviderSettings(Section):
     concurrency: int = Field(20, ge=1, le=10_000, description="Calls at once, per process.")
     rate_per_s: float | None = Field(None, gt=0, description="Calls a second over all processes; without it no limit.")
     express_share: float = Field(
-        0.2, ge=0, le=1, description="Part of concurrency and rate kept for the express lane, 0 to 1."
+        0.2, gt=0, le=1, description="Part of concurrency and rate kept for the express lane, above 0 to 1."
     )
     breaker: BreakerSettings = Field(default_factory=BreakerSettings)
     call_timeout_ms: Duration | None = Field(

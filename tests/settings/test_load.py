@@ -186,6 +186,11 @@ class TestErrors:
             ),
             (
                 "providers.Gateway",
+                {"express_share": 0},
+                "providers.Gateway.express_share: 0 is too small; write",
+            ),
+            (
+                "providers.Gateway",
                 {"password": "x"},
                 "providers.Gateway.password: is a secret written in the file; write {env",
             ),
