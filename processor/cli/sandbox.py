@@ -2,11 +2,13 @@
 
 import asyncio
 import signal
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
+import yaml
 
 from processor.cli.common import fail
 from processor.sandbox import broker
@@ -20,9 +22,12 @@ EXAMPLES: Final = """Examples:
 
   commproc sandbox --mailbox mails
 
+  commproc sandbox --script staging.yaml
+
 A recipient says what happens to its message: bounce-550@example.com, defer-451-2x@example.com (twice, then accepted),
 throttle-421-1x@example.com, drop-after-dot@example.com, slow-3s@example.com; telephone numbers by their last digits:
-…0550 is refused, …04512 deferred twice, …0999 cut after it was taken.
+…0550 is refused, …04512 deferred twice, …0999 cut after it was taken. A script says it for others: `default: slow-50ms`
+or `bob@: bounce-550`. All rules are in docs/sandbox.md.
 """
 KAFKA_EXAMPLES: Final = """Examples:
 
@@ -44,10 +49,18 @@ def sandbox(
         Path | None,
         typer.Option(metavar="FOLDER", help="Keep accepted mails there, to be opened at /mailbox of the HTTP service."),
     ] = None,
+    script: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", help="YAML or JSON: rules by recipient or its beginning, and default."),
+    ] = None,
 ) -> None:
     """Run mail server, HTTP service and short message centre in the providers' place, with faults and a ledger."""
     try:
-        asyncio.run(_until_asked(SandboxConfig(ledger, host, smtp_port, http_port, smsc_port, mailbox=mailbox)))
+        behaviour = {} if script is None else _read(script)
+        config = SandboxConfig(ledger, host, smtp_port, http_port, smsc_port, behaviour, mailbox=mailbox)
+        asyncio.run(_until_asked(config))
+    except ValueError as error:
+        fail(f"{script}: {error}")
     except OSError as error:
         fail(f"The sandbox cannot listen or write ({type(error).__name__}); give other ports or another --ledger.")
 
@@ -55,6 +68,17 @@ def sandbox(
 def kafka() -> None:
     """Run a Kafka broker and a schema registry in the foreground; their data are deleted at the end."""
     raise typer.Exit(broker.main())
+
+
+def _read(script: Path) -> Mapping[str, Any]:
+    """Return the rules in a file. Raises ValueError for what is no mapping."""
+    try:
+        read = yaml.safe_load(script.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, OSError) as error:
+        raise ValueError(f"cannot be read ({type(error).__name__}); write YAML or JSON") from None
+    if not isinstance(read, Mapping):
+        raise ValueError("holds no rules; write a mapping such as default: slow-50ms")  # noqa: TRY004 - a file's content
+    return {str(key): value for key, value in read.items()}
 
 
 async def _until_asked(config: SandboxConfig) -> None:
