@@ -107,6 +107,22 @@ def test_the_text_may_be_in_ucs2_and_in_the_payload() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "data_coding"),
+    [
+        (b"id:7 stat:DELIVRD text:", 8),
+        ("id:7 stat:DELIVRD text:".encode("utf-16-be"), 0),
+        ("\ufeffid:7 stat:DELIVRD text:\u0416\u0169".encode("utf-16-be"), 8),
+        (b"stat:DELIVRD id:7\0", 0),
+    ],
+)
+def test_the_text_is_read_whatever_its_coding_says_and_with_a_nul_at_its_end(text: bytes, data_coding: int) -> None:
+    receipt = read(text, data_coding=data_coding)
+
+    assert receipt is not None
+    assert (receipt.provider_message_id, receipt.state) == ("7", State.DELIVERED)
+
+
+@pytest.mark.parametrize(
     ("esm_class", "is_one"), [(0x04, True), (0x20, True), (0x44, True), (0x00, False), (0x08, False)]
 )
 def test_only_what_the_centre_marks_is_a_receipt(esm_class: int, is_one: bool) -> None:

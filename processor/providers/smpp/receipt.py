@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 MESSAGE_TYPE: Final = 0x3C  # esm_class, §5.2.12: the bits that say what a deliver_sm is
 RECEIPT_TYPES: Final = frozenset({0x04, 0x20})  # a receipt of the centre, an intermediate notification
-UCS2: Final = 8  # data_coding, §5.2.19
+BYTE_ORDER_MARK: Final = b"\xfe\xff"
 ID_DIGITS_MAX: Final = 20  # of an id that may be a number: 64 bits in decimal
 
 
@@ -136,8 +136,14 @@ def _tlvs(deliver: DeliverSm) -> dict[int, bytes]:
 
 
 def _text(deliver: DeliverSm, tlvs: Mapping[int, bytes]) -> str:
+    """
+    Return the text, as far as it is ASCII, which is all that is read of it.
+
+    Without its NULs UCS-2 reads as any other text: some centres repeat the data_coding of the message that the receipt
+    is about, whatever they write it in. And some end it with a NUL, as the texts elsewhere in a PDU.
+    """
     octets = deliver.short_message or tlvs.get(Tag.MESSAGE_PAYLOAD, b"")
-    return octets.decode("utf-16-be" if deliver.data_coding == UCS2 else "latin-1", "replace")
+    return octets.removeprefix(BYTE_ORDER_MARK).replace(b"\0", b"").decode("latin-1")
 
 
 def _shown(octets: bytes) -> str | None:
