@@ -76,7 +76,7 @@ def test_a_wrong_configuration_is_told_whole_and_nothing_is_done(tmp_path: Path,
     assert ran.code == 2
     assert ran.out == ""
     assert "kafka.sasl_pasword: is not a known key; write sasl_password" in ran.err
-    assert ran.err.count("retry.interval") == 2
+    assert ran.err.count("retry.interval") == 3
     assert CANARY not in ran.err
 
 
