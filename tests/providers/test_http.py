@@ -18,8 +18,9 @@ from processor.core.words import Reason
 from processor.providers.adapter import Submission
 from processor.providers.catalogue import open_adapter
 from processor.providers.http.answer import Mapped, parse
+from processor.providers.http.reading import Answer
 from processor.providers.http.request import Requests
-from processor.providers.http.wire import Answer, Request
+from processor.providers.http.wire import Request
 from tests.providers.twins import NOW_MS, PASSWORD, http_config, listening, opened, submission
 
 if TYPE_CHECKING:

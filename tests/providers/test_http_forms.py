@@ -20,8 +20,9 @@ from processor.providers.adapter import Submission
 from processor.providers.catalogue import open_adapter
 from processor.providers.http.answer import Mapped, parse
 from processor.providers.http.aws4 import Signer
+from processor.providers.http.reading import Answer
 from processor.providers.http.request import Requests
-from processor.providers.http.wire import Answer, Request
+from processor.providers.http.wire import Request
 from tests.providers.hosted import Reply, hosted
 from tests.providers.twins import NOW_MS, http_config, opened, submission
 from tests.support.certificate import local_certificate

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 BROKEN: Final[Mapping[Stage, Outcome]] = {
     Stage.CONNECT: Deferred(Reason.PROVIDER_UNAVAILABLE, stage=Stage.CONNECT),
-    Stage.PREPARE: Deferred(Reason.CONNECTION_BROKEN, stage=Stage.PREPARE),
     Stage.HAND_OVER: Unknown(Reason.ANSWER_MISSING, stage=Stage.HAND_OVER),
 }
 
@@ -34,7 +33,7 @@ class HttpAdapter:
         self._bulk = config.item is not None
         self._mapped = Mapped.of(config)
         self._now_ms = now_ms
-        self._wire = Wire(config)
+        self._wire = Wire(config, self._requests.url)
 
     def open(self) -> None:
         """Do nothing: the first call connects."""

@@ -67,7 +67,7 @@ class Requests:
         self._recipient_kind = config.recipient_kind
         self._signer = _signer(config)
         self._method = config.method
-        self._url = URL(address(config), encoded=True)
+        self.url = URL(address(config), encoded=True)
         self._query = {name: text(template, config) for name, template in config.query.items()}
         self._fixed = AUTHENTICATION[config.auth](config)
         self._headers = {name: text(template, config) for name, template in config.headers.items()}
@@ -121,9 +121,9 @@ class Requests:
 
     def _address(self, scope: Scope) -> URL:
         if not self._query:
-            return self._url
+            return self.url
         pairs = urlencode({name: value for name, fill in self._query.items() if (value := fill(scope))})
-        return URL(f"{self._url}{'&' if self._url.raw_query_string else '?'}{pairs}", encoded=True)
+        return URL(f"{self.url}{'&' if self.url.raw_query_string else '?'}{pairs}", encoded=True)
 
 
 def address(config: HttpConfig) -> str:

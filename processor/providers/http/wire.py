@@ -1,24 +1,34 @@
-"""One HTTP exchange; the only place where an HTTP provider is called."""
+"""
+One HTTP/1.1 exchange; the only place where an HTTP provider is called.
+
+A connection carries one exchange at a time, and nothing is ever sent twice: once a request's first byte is handed to
+a connection, the message may have arrived. See reading.py for why no general client is used.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import socket
 import ssl
+from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, cast
 
-import aiohttp
-from aiohttp.payload import Payload
+from aiohappyeyeballs import start_connection
 
 from processor.core.outcome import Stage
 from processor.providers.adapter import Broken
+from processor.providers.http.reading import Answer, Malformed, Reading
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from aiohttp.abc import AbstractStreamWriter
     from yarl import URL
 
     from processor.providers.http.config import HttpConfig
+
+SAME: Final = {"Accept-Encoding": "identity", "User-Agent": "commproc"}  # a bound on compressed bytes is no bound
+NEXT_ADDRESS_S: Final = 0.25  # RFC 8305 §5: when the second address of a name is tried beside the first
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,95 +40,146 @@ class Request:
     url: URL = field(repr=False)  # its query may hold a key
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What came back."""
+class Line(asyncio.Protocol):
+    """One connection."""
 
-    status: int
-    headers: Mapping[str, str] = field(repr=False)  # found whatever the case of their names
-    body: bytes | None = field(repr=False)  # None: too long, or cut
+    def __init__(self, bytes_max: int) -> None:
+        self.idle_since_s = 0.0
+        self._bytes_max = bytes_max
+        self._transport: asyncio.Transport
+        self._reading: Reading | None = None
+        self._answer: asyncio.Future[Answer | Broken]
 
+    @property
+    def is_open(self) -> bool:
+        """Tell whether another exchange can begin."""
+        return not self._transport.is_closing()
 
-class Body(Payload):
-    """A request body that remembers whether any of it may have left."""
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep *transport*."""
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is none by its class
 
-    def __init__(self, raw: bytes) -> None:
-        super().__init__(raw)
-        self._raw = raw
-        self._size = len(raw)
-        self.begun = False
+    async def ask(self, raw: bytes, timeout_s: float) -> Answer | Broken:
+        """Send the request *raw* and return what comes back within *timeout_s*."""
+        loop = asyncio.get_running_loop()
+        self._answer, self._reading = loop.create_future(), Reading(self._bytes_max)
+        self._transport.write(raw)
+        timer = loop.call_later(timeout_s, self._end)
+        try:
+            return await self._answer
+        finally:
+            timer.cancel()
+            if self._reading is not None:  # cancelled: its answer would be taken for the next one's
+                self.leave()
 
-    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
-        """Return the body as text."""
-        return self._raw.decode(encoding, errors)
+    def data_received(self, data: bytes) -> None:
+        """Read on; what nobody asked for ends the connection."""
+        if self._reading is None:
+            self.leave()
+            return
+        try:
+            answer = self._reading.fed(data)
+        except Malformed:
+            self._done(Broken(Stage.HAND_OVER), is_last=True)
+            return
+        if answer is not None:
+            self._done(answer, is_last=self._reading.is_last)
 
-    async def write(self, writer: AbstractStreamWriter) -> None:
-        """Note that the hand-over begins, then write."""
-        self.begun = True
-        await writer.write(self._raw)
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Take what came until now for all that comes."""
+        del exc
+        self._end()
 
-    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
-        """Write it whole: its length is the content length."""
-        await self.write(writer)
+    def leave(self) -> None:
+        """Drop the connection at once."""
+        self._reading = None
+        self._transport.abort()
+
+    def _end(self) -> None:
+        if self._reading is not None:
+            self._done(self._reading.ended() or Broken(Stage.HAND_OVER), is_last=True)
+
+    def _done(self, answer: Answer | Broken, *, is_last: bool) -> None:
+        self._reading = None
+        if is_last or self._transport.get_write_buffer_size():  # answered before it had read all
+            self._transport.abort()
+        if not self._answer.done():
+            self._answer.set_result(answer)
 
 
 class Wire:
-    """Kept connections to one service. Opened by the first exchange, because a session belongs to an event loop."""
+    """Kept connections to one service."""
 
-    def __init__(self, config: HttpConfig) -> None:
+    def __init__(self, config: HttpConfig, url: URL) -> None:
         self._config = config
-        self._tls = ssl.create_default_context(cafile=config.ca_file)
-        self._session: aiohttp.ClientSession | None = None
+        self._host, self._port = url.raw_host or "", url.port
+        self._tls = ssl.create_default_context(cafile=config.ca_file) if url.scheme == "https" else None
+        own = {name.lower() for name in config.headers}
+        same = {"Host": url.host_port_subcomponent} | SAME
+        self._same = "".join(f"{name}: {value}\r\n" for name, value in same.items() if name.lower() not in own)
+        self._room = asyncio.Semaphore(config.connections)
+        self._kept: deque[Line] = deque()  # the one that was used last is at the end
 
     async def exchange(self, request: Request) -> Answer | Broken:
         """Send *request*; what breaks is a value."""
-        body = Body(request.body)
+        raw = self._raw(request)
         try:
-            async with self._opened().request(
-                self._config.method, request.url, data=body, headers=request.headers, allow_redirects=False
-            ) as response:
-                return Answer(response.status, response.headers, await self._bounded(response))
-        except (aiohttp.ClientError, OSError, UnicodeError) as broken:  # a time-out is an OSError; no name at all
-            if body.begun:
-                return Broken(Stage.HAND_OVER)
-            return Broken(Stage.CONNECT if isinstance(broken, OSError | UnicodeError) else Stage.PREPARE)
+            line = await self._line()
+        except (OSError, UnicodeError):  # a time-out is one; what is no name at all
+            return Broken(Stage.CONNECT)
+        try:
+            return await line.ask(raw, self._config.answer_timeout_ms / 1_000)
+        finally:
+            if line.is_open:
+                line.idle_since_s = asyncio.get_running_loop().time()
+                self._kept.append(line)
+            self._room.release()
 
     async def close(self) -> None:
         """Drop the connections."""
-        if self._session is not None:
-            await self._session.close()
+        while self._kept:
+            self._kept.pop().leave()
 
-    async def _bounded(self, response: aiohttp.ClientResponse) -> bytes | None:
-        """Read the body up to its bound; the status counts even where the rest does not come."""
-        limit = self._config.answer_bytes_max
-        raw = bytearray()
-        try:
-            while not response.content.at_eof():
-                raw += await response.content.read(limit + 1 - len(raw))
-                if len(raw) > limit:
-                    response.close()
-                    return None
-        except (aiohttp.ClientError, OSError):
-            response.close()
-            return None
-        return bytes(raw)
+    def _raw(self, request: Request) -> bytes:
+        fields = "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())
+        head = (
+            f"{self._config.method} {request.url.raw_path_qs} HTTP/1.1\r\n{self._same}{fields}"
+            f"Content-Length: {len(request.body)}\r\n\r\n"
+        )
+        return head.encode("ascii") + request.body
 
-    def _opened(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(
-                    limit=self._config.connections,
-                    keepalive_timeout=self._config.keep_alive_ms / 1000,
-                    ssl=self._tls,
-                ),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                auto_decompress=False,  # a bound on compressed bytes is no bound
-                headers={"Accept-Encoding": "identity", "User-Agent": "commproc"},
-                timeout=self._timeout(),
-            )
-        return self._session
+    async def _line(self) -> Line:
+        """Return a connection that is open, and ours until its room is released. Raises OSError."""
+        async with asyncio.timeout(self._config.connect_timeout_ms / 1_000):
+            await self._room.acquire()
+            try:
+                return self._idle() or await self._connected()
+            except BaseException:
+                self._room.release()
+                raise
 
-    def _timeout(self) -> aiohttp.ClientTimeout:
-        connect_s = self._config.connect_timeout_ms / 1000
-        answer_s = self._config.answer_timeout_ms / 1000
-        return aiohttp.ClientTimeout(total=connect_s + answer_s, connect=connect_s, sock_read=answer_s)
+    def _idle(self) -> Line | None:
+        """Return the kept connection that was used last; drop those that the service is about to."""
+        oldest_s = asyncio.get_running_loop().time() - self._config.keep_alive_ms / 1_000
+        while self._kept and self._kept[0].idle_since_s <= oldest_s:
+            self._kept.popleft().leave()
+        while self._kept:
+            line = self._kept.pop()
+            if line.is_open:
+                return line
+        return None
+
+    async def _connected(self) -> Line:
+        loop = asyncio.get_running_loop()
+        addresses = await loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
+        connected = await start_connection(addresses, happy_eyeballs_delay=NEXT_ADDRESS_S)
+        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        _, line = await loop.create_connection(
+            lambda: Line(self._config.answer_bytes_max),
+            sock=connected,
+            ssl=self._tls,
+            server_hostname=self._host if self._tls else None,
+        )
+        if not line.is_open:  # what is written to it would go nowhere, and nobody would tell
+            raise ConnectionAbortedError
+        return line
