@@ -202,9 +202,14 @@ def _provider_id(value: Any, asked: Submission) -> str | None:
 
 def _echoes(text: str, asked: Submission) -> bool:
     """Tell whether *text* holds a recipient, as some services' ids do and events must not (FAULTS B22)."""
-    message, lowered = asked.message, text.lower()
-    everyone = (message.to, *message.cc, *message.bcc) if message.cc or message.bcc else (message.to,)
-    return any(len(text) >= len(one) - 1 and one.lstrip("+").lower() in lowered for one in everyone)
+    message = asked.message
+    if message.cc or message.bcc:
+        return any(_holds(text, one) for one in (message.to, *message.cc, *message.bcc))
+    return _holds(text, message.to)
+
+
+def _holds(text: str, recipient: str) -> bool:
+    return len(text) >= len(recipient) - 1 and recipient.lstrip("+").lower() in text.lower()
 
 
 def _json(body: bytes | None) -> Any:

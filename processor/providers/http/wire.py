@@ -150,6 +150,9 @@ class Wire:
 
     async def _line(self) -> Line:
         """Return a connection that is open, and ours until its room is released. Raises OSError."""
+        if not self._room.locked() and (kept := self._idle()) is not None:  # most calls: no timer for no time
+            await self._room.acquire()
+            return kept
         async with asyncio.timeout(self._config.connect_timeout_ms / 1_000):
             await self._room.acquire()
             try:
