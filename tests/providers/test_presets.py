@@ -13,6 +13,7 @@ from processor.core.plan import Form
 from processor.core.words import Reason
 from processor.providers import presets
 from processor.providers.adapter import Submission
+from processor.providers.http.answer import CODE
 from processor.providers.http.request import address
 from processor.settings.document import read
 from tests.providers.hosted import Asked, Reply, hosted, provider_config
@@ -236,6 +237,14 @@ PRESETS: dict[str, Preset] = {
                 Deferred(Reason.PROVIDER_UNAVAILABLE, "SendingPausedException"),
             ),
             (
+                Reply(400, {"message": "domain"}, {"x-amzn-ErrorType": "MailFromDomainNotVerifiedException"}),
+                Deferred(Reason.PROVIDER_UNAVAILABLE, "MailFromDomainNotVerifiedException"),
+            ),
+            (
+                Reply(400, {"message": "date"}, {"x-amzn-ErrorType": "RequestExpired"}),
+                Deferred(Reason.PROVIDER_UNAVAILABLE, "RequestExpired"),
+            ),
+            (
                 Reply(403, {"message": "key"}, {"x-amzn-ErrorType": "SignatureDoesNotMatch"}),
                 Deferred(Reason.AUTHENTICATION_FAILED, "SignatureDoesNotMatch"),
             ),
@@ -277,6 +286,10 @@ PRESETS: dict[str, Preset] = {
             (
                 Reply(400, {"code": 21610, "message": "40722000111 is unsubscribed", "status": 400}),
                 Rejected(Reason.PROVIDER_REJECTED, "21610"),
+            ),
+            (
+                Reply(400, {"code": 21660, "message": "Mismatch", "status": 400}),
+                Deferred(Reason.PROVIDER_UNAVAILABLE, "21660"),
             ),
             (
                 Reply(429, {"code": 20429, "message": "slow", "status": 429}, {"Retry-After": "2"}),
@@ -321,6 +334,10 @@ PRESETS: dict[str, Preset] = {
             (
                 Reply(200, {"message-count": "1", "messages": [{"status": "7", "error-text": "barred"}]}),
                 Rejected(Reason.PROVIDER_REJECTED, "7"),
+            ),
+            (
+                Reply(200, {"message-count": "1", "messages": [{"status": "33", "error-text": "De-activated"}]}),
+                Rejected(Reason.PROVIDER_REJECTED, "33"),
             ),
             (
                 Reply(200, {"message-count": "2", "messages": [{"status": "0", "message-id": "1"}, {"status": "1"}]}),
@@ -535,6 +552,34 @@ async def test_infobip_tells_the_messages_of_a_batch_apart_by_our_id() -> None:
         Unknown(Reason.ANSWER_MISSING),
         Accepted("m:2", "PENDING", 1, "ucs2"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "outcome"),
+    [
+        ("REJECTED_DESTINATION_NOT_REGISTERED", Deferred),
+        ("REJECTED_DUPLICATE_MESSAGE_ID", Unknown),
+        ("REJECTED_FLOODING_FILTER", Deferred),
+        ("REJECTED_NETWORK", Rejected),
+        ("REJECTED_PREPAID_PACKAGE_EXPIRED", Deferred),
+        ("REJECTED_SENDER", Deferred),
+        ("REJECTED_SOURCE", Deferred),
+        ("REJECTED_SYSTEM_ERROR", Deferred),
+    ],
+)
+async def test_infobip_rejects_a_message_for_good_only_where_the_message_is_at_fault(
+    name: str, outcome: type[Outcome]
+) -> None:
+    reply = Reply(200, {"messages": [{"messageId": "m:1", "status": {"groupName": "REJECTED", "name": name}}]})
+    async with hosted(reply) as service, opened(config_of("infobip", url=service.url)) as adapter:
+        (found,) = await adapter.send([Submission(SMS, 1)])
+
+    assert isinstance(found, outcome)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_row_of_a_preset_is_a_code_that_an_answer_can_give(name: str) -> None:
+    assert [code for code in config_of(name).codes if not CODE.fullmatch(code)] == []
 
 
 async def test_a_batch_that_is_refused_as_a_whole_is_sent_one_by_one() -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from processor.providers.http.config import HttpConfig
     from processor.providers.http.reading import Answer
 
-CODE: Final = re.compile(r"[A-Za-z0-9._-]{1,32}")
+CODE: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 """What a provider's code may look like in an event: anything else could carry text, or the recipient."""
 
 SEGMENT_DIGITS_MAX: Final = 3
