@@ -311,6 +311,16 @@ def test_an_item_that_a_bulk_answer_does_not_mention_is_unknown() -> None:
     ]
 
 
+def test_results_of_messages_that_share_an_id_are_theirs_in_turn() -> None:
+    batch = [submission("ann@example.org", message_id=message_id) for message_id in ("m-1", "m-2", "m-1")]
+    results = [{"ref": "m-1", "status": "ok"}, {"ref": "m-1", "status": "bad"}, {"ref": "m-2", "status": "ok"}]
+    answered = answer(200, body=json.dumps({"results": [*results, results[1]]}).encode())
+    mapped = Mapped.of(http_config(URL, **BULK, result_reference="ref"))
+
+    accepted, refused = Accepted(None, "ok"), Rejected(Reason.PROVIDER_REJECTED, "bad")
+    assert parse(answered, batch, mapped, now_ms=NOW_MS) == [accepted, accepted, refused]
+
+
 def test_bulk_results_without_a_reference_count_only_if_there_is_one_for_each() -> None:
     ok = {"status": "ok"}
 

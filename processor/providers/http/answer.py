@@ -141,13 +141,15 @@ def _by_message(results: Any, batch: Sequence[Submission], mapped: Mapped) -> di
         return {}
     if "result_reference" not in mapped.paths:
         return dict(enumerate(results)) if len(results) == len(batch) else {}
-    positions = {asked.message.head.message_id: index for index, asked in enumerate(batch)}
+    open_by_id: dict[str, list[int]] = {}  # a producer that repeats itself may fill a batch with one id
+    for index in reversed(range(len(batch))):
+        open_by_id.setdefault(batch[index].message.head.message_id, []).append(index)
     matched: dict[int, Any] = {}
     for result in results:
         reference = mapped.find("result_reference", result)
-        index = positions.get(reference) if isinstance(reference, str) else None
-        if index is not None:
-            matched.setdefault(index, result)
+        waiting = open_by_id.get(reference) if isinstance(reference, str) else None
+        if waiting:
+            matched[waiting.pop()] = result
     return matched
 
 
