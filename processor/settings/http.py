@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
-from processor.providers.http.config import HttpConfig
+from processor.providers.http.config import HEADER_NAME, WRITTEN, HttpConfig
 from processor.providers.http.template import CONSTANTS, names
-from processor.settings.kinds import Duration, JmesPath, Secret, Template, Text, encrypted, template, wrong
+from processor.settings.kinds import Duration, JmesPath, Kind, Secret, Template, Text, encrypted, template, wrong
 from processor.settings.models import Optional, PemFile
 from processor.settings.presets import Preset, UrlTemplate, completed
 from processor.settings.providers import Answer, Countries, ProviderSettings
@@ -22,6 +22,16 @@ NEEDED = {
 }
 
 
+def header_name(value: str) -> str:
+    """Refuse what could not stand before a header's colon, and what says how the body is written."""
+    if not HEADER_NAME.fullmatch(value) or value.lower() in WRITTEN:
+        raise wrong("is not the name of a header that can be set", "such as X-Api-Key; Content-Type follows body_kind")
+    return value
+
+
+HeaderName = Annotated[Text, AfterValidator(header_name), Kind("header name", "X-Api-Key")]
+
+
 class HttpSettings(ProviderSettings):
     """An HTTP service, and how a message becomes a request to it."""
 
@@ -34,7 +44,9 @@ class HttpSettings(ProviderSettings):
         "production."
     )
     method: Literal["POST", "PUT", "PATCH"] = Field("POST", description="Of the request.")
-    headers: Mapping[Text, Text] = Field(default_factory=dict, description="Further headers; may hold placeholders.")
+    headers: Mapping[HeaderName, Text] = Field(
+        default_factory=dict, description="Further headers; may hold placeholders."
+    )
     query: Mapping[Text, Text] = Field(
         default_factory=dict, description="Appended to the URL; values may hold placeholders."
     )
@@ -53,7 +65,7 @@ class HttpSettings(ProviderSettings):
     username: Annotated[Text | None, Optional] = Field(None, description="For basic, or as {{ username }} in the body.")
     password: Secret = Field(None, description="For basic, or as {{ password }} in the body.")
     token: Secret = Field(None, description="For bearer and header, or as {{ token }}; with aws4 a session token.")
-    auth_header: Text | None = Field(None, description="The header that carries the token, such as X-Api-Key.")
+    auth_header: HeaderName | None = Field(None, description="The header that carries the token, such as X-Api-Key.")
     auth_scheme: Text | None = Field(None, description="A word before the token in that header, such as App.")
     provider_message_id: JmesPath | None = Field(None, description="JMESPath of the service's id in its answer.")
     provider_message_id_header: Text | None = Field(None, description="The header of its answer that carries the id.")
@@ -72,7 +84,7 @@ class HttpSettings(ProviderSettings):
         default_factory=dict,
         description="Headers that tell how long to wait, beside Retry-After: in seconds or as a Unix instant.",
     )
-    idempotency_header: Text | None = Field(
+    idempotency_header: HeaderName | None = Field(
         None, description="A header with the message id, the same for each attempt."
     )
     ca_file: Annotated[PemFile | None, Optional] = Field(None, description="Further authorities that are trusted.")

@@ -181,6 +181,12 @@ def test_what_is_not_a_phone_number_is_rejected(number: str) -> None:
         ("code", {"code": "a[["}),
         ("statuses", {"statuses": {404: "gone"}}),
         ("token", {"auth": "bearer", "token": "a\nb"}),
+        ("url", {"url": "https://gateway.example/ü"}),
+        ("url", {"url": "https://gateway.example/a b"}),
+        ("headers", {"headers": {"X: y\r\nZ": "1"}}),
+        ("headers", {"headers": {"Transfer-Encoding": "chunked"}}),
+        ("auth_header", {"auth": "header", "auth_header": "X Y", "token": "x"}),
+        ("idempotency_header", {"idempotency_header": "content-length"}),
     ],
 )
 def test_a_setting_that_cannot_work_is_named_at_the_start(setting: str, settings: dict[str, Any]) -> None:

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
+
+HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+"""RFC 9110 §5.6.2, token."""
+
+WRITTEN: Final = frozenset({"connection", "content-length", "content-type", "transfer-encoding"})
+"""Headers that say how the request is written, and so are written with it."""
 
 Template = str | int | float | bool | None | tuple["Template", ...] | list["Template"] | Mapping[str, "Template"]
 """

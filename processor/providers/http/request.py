@@ -16,6 +16,7 @@ from processor.core.words import Reason
 from processor.providers.content import RECIPIENT_KINDS, is_line, refused, rejected
 from processor.providers.http import multipart
 from processor.providers.http.aws4 import Signer
+from processor.providers.http.config import HEADER_NAME, WRITTEN
 from processor.providers.http.template import (
     CONSTANTS,
     KNOWN,
@@ -143,6 +144,15 @@ def _check(config: HttpConfig) -> None:
     url = urlsplit(address(config))
     if url.scheme not in {"http", "https"} or not HOST.fullmatch(url.netloc):
         raise ValueError("url: write an address that starts with https:// or http://")
+    if not re.fullmatch(r"[!-~]+", address(config)):
+        raise ValueError("url: percent-encode what is not a visible character of ASCII")
+    for setting, header_names in (
+        ("headers", config.headers),
+        ("auth_header", filter(None, [config.auth_header])),
+        ("idempotency_header", filter(None, [config.idempotency_header])),
+    ):
+        if any(not HEADER_NAME.fullmatch(name) or name.lower() in WRITTEN for name in header_names):
+            raise ValueError(f"{setting}: holds what is no header's name, or one that is written with the body")
     for setting, value, allowed in (
         ("auth", config.auth, AUTHENTICATION),
         ("body_kind", config.body_kind, BODIES),
