@@ -1,18 +1,24 @@
 """Providers that are HTTP services."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+import re
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from processor.providers.http.config import HEADER_NAME, WRITTEN, HttpConfig
-from processor.providers.http.template import CONSTANTS, names
+from processor.providers.http.template import CONSTANTS, PLACEHOLDER, names
 from processor.settings.kinds import Duration, JmesPath, Kind, Secret, Template, Text, encrypted, template, wrong
 from processor.settings.models import Optional, PemFile
 from processor.settings.presets import Preset, UrlTemplate, completed
 from processor.settings.providers import Answer, Countries, ProviderSettings
 
 SECRET_HEADERS = frozenset({"authorization", "proxy-authorization", "cookie", "x-api-key", "api-key"})
+SECRET_NAME: Final = re.compile(
+    r"authorization|cookie|token$|secret|password|passwd|(api|app|access|auth|subscription)[-_]?key", re.IGNORECASE
+)
+"""What a header, a parameter or a member of a body is called that carries a credential."""
+
 NEEDED = {
     "none": (),
     "basic": ("username", "password"),
@@ -131,6 +137,10 @@ class HttpSettings(ProviderSettings):
             raise wrong("has a form that is not a mapping", "names and values below body")
         if absent := [key for key in CONSTANTS if key in self._names() and not self._given(key, info)]:
             raise wrong(f"names {' and '.join(absent)} in a template, and nobody gives it", "it, beside the template")
+        if clear := [*_clear([self.body, self.item, dict(self.headers), dict(self.query)])]:
+            raise wrong(
+                f"writes {', '.join(clear)} in clear", "{{ token }} or {{ password }} there, and its source beside"
+            )
         if absent := self._unsettled():
             raise wrong(f"names settings that are not there: {', '.join(absent)}", "them, below settings")
         return self
@@ -169,3 +179,15 @@ class HttpSettings(ProviderSettings):
             token=self.token.get_secret_value() if self.token else None,
             connections=self.concurrency,
         )
+
+
+def _clear(part: Any) -> Iterator[str]:
+    """Every name in *part* that is a credential's, and whose value is written out."""
+    if isinstance(part, Mapping):
+        for name, value in part.items():
+            if isinstance(value, str) and value and SECRET_NAME.search(name) and not PLACEHOLDER.search(value):
+                yield name
+            yield from _clear(value)
+    elif isinstance(part, list | tuple):
+        for value in part:
+            yield from _clear(value)

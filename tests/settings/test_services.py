@@ -77,6 +77,9 @@ def test_a_provider_s_own_keys_win_over_the_preset_s_one_row_at_a_time() -> None
         ({"headers": {"content-type": "text/xml"}}, "Content-Type follows body_kind"),
         ({"auth_header": "X-Key:"}, "is not the name of a header"),
         ({"idempotency_header": "Content-Length"}, "is not the name of a header"),
+        ({"headers": {"X-Auth-Token": "s3cret"}}, "writes X-Auth-Token in clear"),
+        ({"query": {"api_key": "s3cret"}}, "writes api_key in clear"),
+        ({"body": {"login": [{"appPassword": "s3cret"}]}}, "writes appPassword in clear"),
         ({"query": {"key": "{{ nobody }}"}}, "holds a placeholder that is not known"),
         ({"body": {"key": "{{ password }}"}}, "names password in a template, and nobody gives it"),
         ({"retry_after_headers": {"X-Wait": "weeks"}}, "is not one of the known values"),
@@ -87,6 +90,7 @@ def test_what_a_service_could_not_work_with_is_told(values: dict[str, Any], erro
     errors = wrong(changed("providers", Other=SENDGRID | values), TOKEN)
 
     assert any("providers.Other" in line and error in line for line in errors), errors
+    assert not any("s3cret" in line for line in errors)
 
 
 def test_a_key_in_the_query_is_a_secret_like_any_other() -> None:
