@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 CONNECTIONS = 40
+CALLS = 200  # at once over http: a tick starts no more than that and as many ahead, whatever each of them costs
 ITEM = {"to": "{{ to }}", "text": "{{ text }}", "message_id": "{{ message_id }}"}
 
 
@@ -46,7 +47,7 @@ def smtp_config(port: Any) -> AdapterConfig:
 
 
 def http_config(url: Any) -> AdapterConfig:
-    return HttpConfig(url=url, body=ITEM, provider_message_id="id", connections=64)
+    return HttpConfig(url=url, body=ITEM, provider_message_id="id", connections=CALLS)
 
 
 def bulk_config(url: Any) -> AdapterConfig:
@@ -64,7 +65,7 @@ def bulk_config(url: Any) -> AdapterConfig:
 # name: sink, configuration, its kind, slots of the lanes other than express, bulk size, bytes of text, messages, wanted
 CASES: dict[str, tuple[Any, Callable[[Any], AdapterConfig], str, int, int, int, int, int]] = {
     "smtp": (sink, smtp_config, "smtp", CONNECTIONS, 1, 4_096, 30_000, 1_000),
-    "http": (served, http_config, "http", 64, 1, 1_590, 40_000, 3_000),
+    "http": (served, http_config, "http", CALLS, 1, 1_590, 40_000, 3_000),
     "http_bulk": (served, bulk_config, "http", 1_600, 100, 1_590, 60_000, 10_000),
 }
 
