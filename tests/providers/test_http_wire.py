@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import http.client
 import io
+import ssl
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+import uvloop
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -15,11 +17,13 @@ from processor.core.outcome import Accepted, Deferred, Outcome, Rejected, Stage,
 from processor.core.words import Reason
 from processor.providers.http.reading import HEAD_BYTES_MAX, Answer, Malformed, Reading
 from tests.providers.twins import http_config, listening, opened, submission
+from tests.support.certificate import local_certificate
 from tests.support.eventually import eventually_async
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Awaitable, Callable, Sequence
+    from pathlib import Path
 
 BYTES_MAX = 1_000
 OK = b"HTTP/1.1 202 ok\r\n"
@@ -309,3 +313,20 @@ async def test_closing_leaves_no_connection_open() -> None:
             await adapter.send([submission("ann@example.org")])
             assert not left.is_set()
         await eventually_async(left.is_set, within_s=5)
+
+
+@pytest.mark.parametrize("runner", [asyncio.run, uvloop.run])
+def test_calls_over_tls_share_a_connection(runner: Callable[..., Any], tmp_path: Path) -> None:
+    pem, service = local_certificate(tmp_path), Service(EMPTY)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem)
+
+    async def calls() -> list[Outcome]:
+        server = await asyncio.start_server(service, "127.0.0.1", 0, ssl=context)
+        port = server.sockets[0].getsockname()[1]
+        async with server, opened(http_config(f"https://127.0.0.1:{port}/", ca_file=str(pem))) as adapter:
+            mails = [submission("ann@example.org", text="x" * size) for size in (10, 2_000_000)]
+            return [(await adapter.send([mail]))[0] for mail in mails]
+
+    assert runner(calls()) == [Accepted(code="202")] * 2
+    assert service.connections == 1
