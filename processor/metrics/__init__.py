@@ -45,6 +45,7 @@ RECEIPT_STATES: Final = (
     "undeliverable",
     "unknown",
 )
+LINKS_KEPT: Final = ("strange", "too_long", "too_many")
 UNTIL_CALL_S: Final = (0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0)
 CALL_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 TICK_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0)
@@ -141,6 +142,16 @@ DELIVERY_EVENTS: Final = _families.counter(
 )
 DEAD_LETTERS: Final = _families.counter(
     "comm_dead_letters_total", "Records put on the dead-letter topic, by why.", reason=Reason
+)
+LINKS_UNTRACKED: Final = _families.counter(
+    "comm_links_untracked_total",
+    "Links that kept their own address in a mail whose links are tracked (or ways to unsubscribe left out), by why.",
+    reason=LINKS_KEPT,
+)
+BODIES_UNTRACKED: Final = _families.counter(
+    "comm_bodies_untracked_total",
+    "HTML bodies that went out as they came (unreadable), or without a pixel for want of a place (unended).",
+    reason=("unreadable", "unended"),
 )
 RECEIPTS: Final = _families.counter(
     "comm_receipts_total",

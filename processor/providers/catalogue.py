@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 AdapterConfig = SmtpConfig | HttpConfig | SmppConfig
 
 
-def _unix_ms() -> int:
+def unix_ms() -> int:
+    """Return the system's clock."""
     return time.time_ns() // 1_000_000
 
 
@@ -34,7 +35,7 @@ def open_adapter(
     kind: str,
     config: AdapterConfig,
     *,
-    now_ms: Callable[[], int] = _unix_ms,
+    now_ms: Callable[[], int] = unix_ms,
     receipts: Receipts | None = None,
 ) -> Adapter:
     """

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from processor.core.plan import Channel, Form, Plan, Provider, RetryPolicy
 from processor.providers.catalogue import AdapterConfig
+from processor.providers.tracking.config import TrackingConfig
 from processor.settings.adapters import AnyProvider
 from processor.settings.attachments import AttachmentsSettings
 from processor.settings.channels import ChannelSettings
@@ -59,6 +60,10 @@ class Settings(Section):
     def adapter_configs(self) -> Mapping[str, AdapterConfig]:
         """Return what each provider's adapter is built with, by the provider's name."""
         return {name: provider.config() for name, provider in self.providers.items()}
+
+    def tracking_config(self) -> TrackingConfig | None:
+        """Return what mails are tracked with; None if they are not."""
+        return self.tracking.config(self.suppression.hash_key())
 
     def _channel(self, code: str, channel: ChannelSettings) -> Channel:
         retry = channel.retry

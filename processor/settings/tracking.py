@@ -5,6 +5,7 @@ from typing import Annotated, Final, Self
 from pydantic import Field, ValidationInfo, model_validator
 
 from processor.core.tokens import Keys
+from processor.providers.tracking.config import TrackingConfig
 from processor.settings.kinds import Duration, Secret, Size, Text, Url, wrong
 from processor.settings.models import Optional
 from processor.settings.section import Section
@@ -74,6 +75,12 @@ class TrackingSettings(Section):
             return Keys(0, {0: DEVELOPMENT_KEY})
         current = next(iter(self.keys)) if self.key is None else self.key
         return Keys(current, {each: key.get_secret_value().encode() for each, key in self.keys.items() if key})
+
+    def config(self, hash_key: bytes) -> TrackingConfig | None:
+        """Return what mails are tracked with, *hash_key* being the suppression list's; None without an address."""
+        if self.base_url is None:
+            return None
+        return TrackingConfig(self.base_url, self.sealing_keys(), hash_key, self.hidden_link)
 
 
 class SuppressionSettings(Section):

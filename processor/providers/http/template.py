@@ -63,7 +63,7 @@ def _list_unsubscribe(scope: Scope) -> Json | Missing:
 
 
 def _list_unsubscribe_post(scope: Scope) -> Json | Missing:
-    return ONE_CLICK if (scope.form.list_unsubscribe or "").startswith("https:") else MISSING
+    return ONE_CLICK if (scope.form.list_unsubscribe or "").startswith(("https:", "http:")) else MISSING
 
 
 NAMES: Final[Mapping[str, Fill]] = {

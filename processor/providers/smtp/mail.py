@@ -149,10 +149,14 @@ def _fields(submission: Submission, config: SmtpConfig, *, now_ms: int) -> list[
 
 
 def _unsubscribe(address: str, message_id: str) -> list[tuple[str, str]]:
-    """Where to unsubscribe (RFC 2369 §3.2), and that a single POST there does it (RFC 8058 §3.1)."""
+    """
+    Where to unsubscribe (RFC 2369 §3.2), and that a single POST there does it (RFC 8058 §3.1).
+
+    The RFC wants https; http is our own address in development, which production refuses.
+    """
     where = address.replace("{{ message_id }}", quote(message_id, safe=""))
     fields = [("List-Unsubscribe", f"<{where}>")]
-    if where.startswith("https:"):
+    if where.startswith(("https:", "http:")):
         fields.append(("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"))
     return fields
 
