@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import dkim
 import pytest
 
+from processor.cli.adapters import open_adapters
 from processor.core.control import address_hash
 from processor.core.message import Attachment, Head
 from processor.core.outcome import Accepted
@@ -23,6 +24,7 @@ from processor.providers.smtp.config import DkimKey
 from processor.providers.tracking.adapter import WithTracking
 from processor.providers.tracking.config import TrackingConfig
 from processor.providers.tracking.tracker import Tracker
+from processor.settings.load import load_text
 from tests.providers.hosted import Reply, hosted
 from tests.providers.rogue import says
 from tests.providers.twins import NOW_MS, http_config, listening, opened, smtp_config, submission
@@ -250,6 +252,44 @@ async def test_a_hosted_service_gets_both_each_message_its_own(base_url: str) ->
     )
     assert "leave" not in second
     assert "post" not in second
+
+
+CONFIGURED = """
+channels:
+  Email:
+    action: EMAIL
+    bus_channel: EMAIL
+    bus_provider: Bus
+    provider: Gateway
+    tracking: {opens: true, clicks: true}
+providers:
+  Gateway:
+    {adapter: smtp, bus_provider: Bus, bus_channel: EMAIL, host: 127.0.0.1, tls: "off", from_address: a@example.com}
+"""
+
+
+@pytest.mark.parametrize(("tracking", "kinds"), [(f"tracking: {{base_url: {BASE}/}}", {"c", "o", "u"}), ("", set())])
+async def test_what_is_configured_is_what_a_mail_server_is_given(tracking: str, kinds: set[str]) -> None:
+    async with taken() as (port, mails):
+        text = CONFIGURED.replace("127.0.0.1,", f"127.0.0.1, port: {port},") + tracking
+        settings = load_text(text, name="commproc.yaml", environ={})
+        adapter = open_adapters(settings)["Gateway"]
+
+        assert await adapter.send([asked(settings.plan().channels["Email"].form)]) == [Accepted(code="250")]
+        await adapter.close()
+
+    mail = message_from_bytes(mails[0], policy=policy.default)
+    html = mail.get_body(("html",))
+    assert html is not None
+    tokens = dict(LINK.findall(html.get_content()))
+    assert tokens.keys() == kinds
+    assert ("List-Unsubscribe" in mail) is bool(kinds)
+    if kinds:
+        opened_by = Sealer(settings.tracking.sealing_keys())
+        assert opened_by.open(Purpose.OPEN, tokens["o"]) is not None
+        leave = opened_by.open(Purpose.UNSUBSCRIBE, tokens["u"])
+        assert leave is not None
+        assert leave.address_hash == address_hash("ann@example.org", settings.suppression.hash_key())
 
 
 def test_no_key_is_in_what_is_shown_of_the_configuration() -> None:
