@@ -137,6 +137,13 @@ def test_text_and_html_are_alternatives_and_attachments_follow() -> None:
                 "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
             },
         ),
+        (  # our own address in development
+            "http://127.0.0.1:8081/u/token",
+            {
+                "List-Unsubscribe": "<http://127.0.0.1:8081/u/token>",
+                "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
+            },
+        ),
         ("mailto:u@x.example?subject={{ message_id }}", {"List-Unsubscribe": "<mailto:u@x.example?subject=m%3A9>"}),
     ],
 )

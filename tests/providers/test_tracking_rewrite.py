@@ -9,7 +9,7 @@ from typing import Any
 
 import lolhtml
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from processor.core.tokens import HIDDEN_LINK, Keys, Purpose, Sealer, Ticket
@@ -251,7 +251,17 @@ def test_the_pixel_stands_at_the_end_of_the_body_or_of_all(html: str, before: st
 
 
 @pytest.mark.parametrize(
-    "end", ["<!-- x", "<a href='https://a.example", "<textarea>", "<script>", "<title>x", "<a x=1 "]
+    "end",
+    [
+        "<!-- x",
+        "<a href='https://a.example",
+        "<a href='https://a.example' ",
+        "<a href=https://a.example",
+        "<textarea>",
+        "<script>",
+        "<title>x",
+        "<a x=1 ",
+    ],
 )
 def test_a_pixel_that_would_become_part_of_something_else_is_left_out(end: str) -> None:
     found = asked(f"<p>x{end}")
@@ -309,6 +319,7 @@ def test_a_link_that_programs_read_differently_is_counted_and_kept() -> None:
     assert asked(html, opens=False) == Rewritten(html, (Kept.STRANGE,))
 
 
+@settings(deadline=None)  # neighbours on a busy machine
 @given(html=bodies(), hidden=st.booleans())
 @example(html="<a href=https://c.example/x/>", hidden=False)
 @example(html="<a href='https://a.example'</body>", hidden=True)
@@ -332,6 +343,7 @@ def restored(html: str, links: list[Link]) -> str:
     return re.sub(re.escape(BASE) + r"/([cu])/([A-Za-z0-9_-]+)", before, ADDED.sub("", html, count=1))
 
 
+@settings(deadline=None)  # neighbours on a busy machine
 @given(html=bodies())
 def test_a_reader_finds_the_same_elements_and_attributes_but_for_our_addresses(html: str) -> None:
     found = asked(html, opens=False)
@@ -359,6 +371,7 @@ def elements(html: str) -> list[tuple[str, list[tuple[str, str]]]]:
     return seen
 
 
+@settings(deadline=None)  # neighbours on a busy machine
 @given(html=bodies())
 def test_whatever_the_markup_what_leads_over_us_leads_where_the_source_led(html: str) -> None:
     links = markup(html.encode()).links if asked(html).readable else []
@@ -368,6 +381,7 @@ def test_whatever_the_markup_what_leads_over_us_leads_where_the_source_led(html:
         assert not links[position].is_left_alone
 
 
+@settings(deadline=None)  # neighbours on a busy machine
 @given(html=bodies())
 def test_every_link_to_the_web_is_tracked_or_its_reason_counted(html: str) -> None:
     found = asked(html)
