@@ -119,15 +119,15 @@ def test_each_channel_gets_what_it_asks_for(form: Form, purpose: For, kinds: str
 
 def test_a_channel_with_an_address_of_its_own_keeps_it_and_its_links_are_not_led_over_us() -> None:
     own = "https://leave.example/?m={{ message_id }}"
-    html = (
-        '<a href="https://leave.example/?m=m%3A1">1</a><a href="https://leave.example/?m=m:1">2</a>'
-        '<a href="{{ unsubscribe_url }}">3</a>'
-    )
+    links = '<a href="https://leave.example/?m=m%3A1">1</a><a href="https://leave.example/?m=m:1">2</a>'
+    html = links + '<a href="{{ unsubscribe_url }}">3</a>'
+    form = Form(tracks_clicks=True, list_unsubscribe=own, unsubscribe_scope=Scope.MARKETING)
 
-    (out,) = sent(asked(Form(tracks_clicks=True, list_unsubscribe=own, unsubscribe_scope=Scope.MARKETING), html=html))
+    marketing, transactional = sent(asked(form, html=html), asked(form, purpose=For.TRANSACTIONAL, html=links))
 
-    assert out.form.list_unsubscribe == own
-    assert out.message.html == html.replace("{{ unsubscribe_url }}", "https://leave.example/?m=m%3A1")
+    assert (marketing.form, transactional.form) == (form, form)
+    assert marketing.message.html == html.replace("{{ unsubscribe_url }}", "https://leave.example/?m=m%3A1")
+    assert transactional.message.html == links
 
 
 def test_a_message_without_html_or_for_a_phone_is_not_touched_but_for_the_way_to_leave() -> None:

@@ -26,6 +26,8 @@ LINKS_MAX: Final = 1_000
 PLACEHOLDER: Final = re.compile(r"\{\{\s*unsubscribe_url\s*\}\}")
 """An href that is this and nothing else leads to the message's page for unsubscribing."""
 
+CLICK: Final = f"/{Purpose.CLICK}/"
+OPEN: Final = f"/{Purpose.OPEN}/"
 PIXEL: Final = '<img src="{}" width="1" height="1" alt="" style="border:0">'
 HIDDEN: Final = '<a href="{}" style="display:none" tabindex="-1" aria-hidden="true"></a>'
 
@@ -110,7 +112,7 @@ def _tracked(position: int, href: str, order: Order, sealer: Sealer) -> str | Ke
     if to is None or isinstance(to, Kept) or _is_below(to, order.base_url):
         return to if isinstance(to, Kept) else None
     token = sealed(sealer, Purpose.CLICK, order.ticket._replace(url=to, position=position))
-    return Kept.TOO_LONG if token is None else f"{order.base_url}/{Purpose.CLICK}/{token}"
+    return Kept.TOO_LONG if token is None else f"{order.base_url}{CLICK}{token}"
 
 
 def _is_below(url: str, base_url: str) -> bool:
@@ -125,9 +127,9 @@ def _added(order: Order, sealer: Sealer) -> str:
     if order.hidden_link:
         ticket = order.ticket._replace(url=f"{order.base_url}/", position=HIDDEN_LINK)
         if token := sealed(sealer, Purpose.CLICK, ticket):
-            added += HIDDEN.format(escape(f"{order.base_url}/{Purpose.CLICK}/{token}"))
+            added += HIDDEN.format(escape(f"{order.base_url}{CLICK}{token}"))
     if order.opens and (token := sealed(sealer, Purpose.OPEN, order.ticket)):
-        added += PIXEL.format(escape(f"{order.base_url}/{Purpose.OPEN}/{token}"))
+        added += PIXEL.format(escape(f"{order.base_url}{OPEN}{token}"))
     return added
 
 

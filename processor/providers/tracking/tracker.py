@@ -78,7 +78,8 @@ class Tracker:
         tracks = form.tracks_opens or form.tracks_clicks
         if not (tracks or _has_placeholder(message)):
             return None
-        own = (leave, _filled(form.list_unsubscribe or "", message.head.message_id))
+        own = form.list_unsubscribe or ""
+        message_id = message.head.message_id  # mails have it quoted, hosted services as it is
         return Order(
             ticket,
             self._base_url,
@@ -86,7 +87,7 @@ class Tracker:
             clicks=form.tracks_clicks,
             hidden_link=tracks and self._hidden_link,
             unsubscribe_url=leave,
-            unsubscribe_links=frozenset(filter(None, own)),
+            unsubscribe_links=frozenset({_filled(own, message_id), _filled(own, quote(message_id, safe=""))} - {""}),
         )
 
     def _html(self, html: str, order: Order) -> str:
