@@ -116,8 +116,8 @@ class TestDeclarations:
         seen = {label for family in metrics.REGISTRY.collect() for sample in family.samples for label in sample.labels}
 
         assert seen <= {
-            *("adapter", "channel", "delay_class", "lane", "le", "loop", "outcome", "policy", "provider", "python"),
-            *("reason", "stage", "state", "status", "tier_seconds", "to", "topic", "verdict", "version"),
+            *("adapter", "channel", "delay_class", "kind", "lane", "le", "loop", "outcome", "policy", "provider"),
+            *("python", "reason", "stage", "state", "status", "tier_seconds", "to", "topic", "verdict", "version"),
         }
 
 

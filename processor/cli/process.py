@@ -15,6 +15,7 @@ from confluent_kafka import KafkaError, KafkaException
 from processor.cli.adapters import AdapterRefused, open_adapters
 from processor.cli.common import FAILED, WRONG_INPUT, codecs_of, unreachable
 from processor.codec.errors import RefusedSchema, RegistryUnavailable
+from processor.core.controls import Controls
 from processor.core.tiers import TIERS_S
 from processor.kafka.admin import Topics
 from processor.kafka.reliable import Reliable
@@ -24,7 +25,7 @@ from processor.logs import logger
 from processor.metrics import REGISTRY, Health, know, serve
 from processor.providers.adapter import Adapter
 from processor.settings import Settings
-from processor.stages.assembly import Loop, Parts, delay_loops, dispatch_loops, intake_loops, run_loops
+from processor.stages.assembly import Loop, Parts, control_loops, delay_loops, dispatch_loops, intake_loops, run_loops
 from processor.stages.dispatch.caller import EventLoop
 from processor.stages.readiness import Readiness
 from processor.stages.receipts import Receipts
@@ -147,6 +148,8 @@ class Process:
             stop_grace_s=limits.drain_timeout_ms / 1_000,
             tick_records_max=limits.tick_records_max,
             errors_per_minute_max=limits.internal_errors_per_minute,
+            controls=Controls() if "dispatch" in self._stages else None,
+            hash_key=self._settings.suppression.hash_key(),
         )
 
     def _adapters(self, events: EventLoop, receipts: Receipts) -> Mapping[str, Adapter]:
@@ -166,7 +169,7 @@ class Process:
         made: Mapping[str, Callable[[], list[Loop]]] = {
             "intake": lambda: intake_loops(parts),
             "delay": lambda: delay_loops(parts),
-            "dispatch": lambda: dispatch_loops(parts, adapters, events),
+            "dispatch": lambda: [*control_loops(parts), *dispatch_loops(parts, adapters, events)],
         }
         return [loop for stage in self._stages for loop in made[stage]()]
 

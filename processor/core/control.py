@@ -27,4 +27,13 @@ def control_key(control: Control) -> bytes:
         "campaign": control.campaign_id,
         "channel": control.channel,
     }.get(control.scope, "")
-    return "\n".join((control.kind, control.scope, about or "", control.address_hash or "")).encode()
+    return key_of(control.kind, control.scope, about or "", control.address_hash or "")
+
+
+def key_of(kind: str, scope: str, about: str, hashed: str = "") -> bytes:
+    """
+    Return the key of what is *about* a message, a campaign or a channel, and of a suppressed address.
+
+    A campaign's name may hold a line feed; what stands before and after it has a fixed form, so no two run together.
+    """
+    return f"{kind}\n{scope}\n{about}\n{hashed}".encode("utf-8", "surrogatepass")

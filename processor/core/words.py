@@ -31,6 +31,7 @@ class Reason(StrEnum):
     NOT_STARTED = "not_started"  # before its start
     OUTSIDE_WINDOW = "outside_window"  # outside the message's or the provider's daily interval
     BACKING_OFF = "backing_off"  # between two attempts
+    LIST_UNREAD = "list_unread"  # for marketing, and the suppression list was not read to its end yet
     # expired
     PAST_END = "past_end"  # its end has come
     NO_LEGAL_INSTANT = "no_legal_instant"  # windows, start and end leave no instant

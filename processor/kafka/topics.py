@@ -181,8 +181,11 @@ def _delay(plan: Plan, names: Names, sizes: Sizes) -> tuple[TopicSpec, ...]:
 
 
 def _control() -> dict[str, str]:
-    # Compacted soon: a dispatcher reads all of it before its first marketing message.
-    return _config(FOREVER, 65_536, cleanup_policy="compact", segment_ms=str(DAY_MS), min_cleanable_dirty_ratio="0.1")
+    # Compacted soon: a dispatcher reads all of it before its first marketing message. A record has 200 bytes, but Kafka
+    # bounds whole batches, and librdkafka, which does not split one that is refused, makes them of up to 1,000,000.
+    return _config(
+        FOREVER, 1_048_576, cleanup_policy="compact", segment_ms=str(DAY_MS), min_cleanable_dirty_ratio="0.1"
+    )
 
 
 def _events(plan: Plan, names: Names, sizes: Sizes) -> tuple[TopicSpec, ...]:

@@ -34,6 +34,7 @@ DISPATCH_VERDICT: Final = "dispatch"
 WAIT_VERDICT: Final = "wait"
 NO_REASON: Final = "none"  # of a message that may go now
 VERDICT_KINDS: Final = (DISPATCH_VERDICT, WAIT_VERDICT, *(status.lower() for status in Status))
+CONTROL_KINDS: Final = ("suppression", "recall")
 WAITING: Final = (Reason.NOT_STARTED, Reason.OUTSIDE_WINDOW, Reason.BACKING_OFF)
 RECEIPT_STATES: Final = (
     "accepted",
@@ -172,6 +173,19 @@ PRIORITY_CLAIMS_IGNORED: Final = _families.counter(
 )
 INTERNAL_ERRORS: Final = _families.counter(
     "comm_internal_errors_total", "Defects of the processor, each caught at one record.", stage=STAGES
+)
+
+# ------------------------------------------------------------------------------------------------ suppression and recall
+
+CONTROLS: Final = _families.gauge(
+    "comm_controls",
+    "Suppressions and recalls that this process knows; expired ones count until they are taken back.",
+    kind=CONTROL_KINDS,
+)
+CONTROL_BEHIND: Final = Gauge(
+    "comm_control_behind_seconds",
+    "For how long this process has not known that it has read every suppression and recall; 0 while it does.",
+    registry=REGISTRY,
 )
 
 # -------------------------------------------------------------------------------------------------------------- backlog

@@ -10,6 +10,7 @@ from typing import Final, Protocol
 from processor.codec.assembly import Codecs
 from processor.codec.facts import encode_facts
 from processor.core.clock import Clock, Zones
+from processor.core.controls import Controls
 from processor.core.lanes import lanes_reached
 from processor.core.plan import Plan
 from processor.core.tiers import TIERS_S
@@ -21,6 +22,7 @@ from processor.metrics import Health
 from processor.providers.adapter import Adapter
 from processor.stages.boundary import PER_MINUTE_MAX
 from processor.stages.clock import SystemClock
+from processor.stages.control import ControlLoop
 from processor.stages.dispatch.admission import Gate
 from processor.stages.dispatch.breaker import Breaker
 from processor.stages.dispatch.caller import Caller, EventLoop, Line
@@ -28,6 +30,7 @@ from processor.stages.dispatch.calls import Lease
 from processor.stages.dispatch.capacity import Rate, slots_of
 from processor.stages.dispatch.loop import DispatchLoop
 from processor.stages.dispatch.settling import Settling
+from processor.stages.dispatch.stopping import Stops
 from processor.stages.forward import Decider, ForwardLoop, Seat
 from processor.stages.judging import Delay, Intake, Judging
 from processor.stages.publish import Publisher
@@ -71,6 +74,8 @@ class Parts:
     stop_grace_s: float = 25.0
     tick_records_max: int = 2_000
     errors_per_minute_max: int = PER_MINUTE_MAX
+    controls: Controls | None = None  # None: nothing is suppressed or recalled
+    hash_key: bytes = field(default=b"", repr=False)  # of suppressed addresses
 
     def publisher(self) -> Publisher:
         """Return what makes events."""
@@ -121,6 +126,24 @@ def delay_loops(parts: Parts) -> list[Loop]:
             Delay(parts.judging("delay"), parts.names),
         )
         for each in DelayClass
+    ]
+
+
+def control_loops(parts: Parts) -> list[Loop]:
+    """Return the loop that keeps the controls of a dispatcher up to date, where it has any."""
+    if parts.controls is None:
+        return []
+    topic = parts.names.control
+    return [
+        ControlLoop(
+            parts.connection,
+            topic,
+            parts.partitions[topic],
+            controls=parts.controls,
+            codec=parts.open_codecs().events,
+            clock=parts.clock,
+            health=parts.health,
+        )
     ]
 
 
@@ -185,6 +208,7 @@ def _dispatch_loop(
             zones=parts.zones,
             lease=lease,
             errors_per_minute_max=parts.errors_per_minute_max,
+            stops=None if parts.controls is None else Stops(parts.controls, parts.plan, parts.hash_key),
         ),
         settling=Settling(
             plan=parts.plan,

@@ -5,7 +5,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from math import inf
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import uvloop
 
@@ -16,12 +16,13 @@ from processor.core.judge import judge
 from processor.core.message import Head, Message
 from processor.core.outcome import Outcome, Unknown
 from processor.core.plan import Plan, Provider
-from processor.core.verdict import Dispatch, Wait
+from processor.core.verdict import Dispatch, End, Wait
 from processor.core.words import Lane, Reason
 from processor.kafka.committed import Place
 from processor.providers.adapter import Adapter, Submission
 from processor.stages.boundary import Boundary, TooManyErrors
 from processor.stages.dispatch.calls import Answered, Lease, Refused, Result, Start, Withdrawn
+from processor.stages.dispatch.stopping import Missing, Stops, reduced, widened
 from processor.stages.judging import at
 from processor.stages.properties import PropertyChecks
 
@@ -70,7 +71,15 @@ class Line:
         self.asleep_until_s = 0.0  # of the event loop's clock
 
 
-Batch = list[tuple[Start, Message]]
+class Due(NamedTuple):
+    """A message that may go now."""
+
+    start: Start
+    message: Message
+    missing: Missing = ()  # suppressed recipients that it goes without
+
+
+Batch = list[Due]
 
 
 class _Worker:
@@ -104,8 +113,9 @@ class Caller:
         zones: Zones,
         lease: Lease,
         errors_per_minute_max: int,
+        stops: Stops | None = None,
     ) -> None:
-        """Call the providers of *lines*."""
+        """Call the providers of *lines*; *stops* None: nothing is ever suppressed or recalled."""
         self.results: deque[Result] = deque()
         self.awaited = False
         self._arrived = threading.Event()
@@ -118,6 +128,7 @@ class Caller:
         self._zones = zones
         self._lease = lease
         self._properties = PropertyChecks(plan)
+        self._stops = stops
         self._boundary = Boundary("dispatch", clock, errors_per_minute_max)
         self._leaving: set[Place] | None = set()  # None: every place
         self._later: dict[tuple[Place, int], Start] = {}
@@ -256,8 +267,8 @@ class Caller:
         if not worker.stepped:  # its task ends before its first step, and nothing was called
             self._workers.discard(worker)
             worker.line.in_flight -= len(worker.batch)
-            for start, _ in worker.batch:
-                self._back(start)
+            for due in worker.batch:
+                self._back(due.start)
 
     def _sleep(self, line: Line, seconds: float) -> None:
         until_s = self._events.loop.time() + seconds
@@ -278,19 +289,19 @@ class Caller:
             if start.lane is Lane.EXPRESS:
                 most = 1  # express never waits for company
             try:
-                message = self._judged(start, now_ms)
+                due = self._judged(start, now_ms)
             except RegistryUnavailable:
                 self._sleep(line, _REGISTRY_AGAIN_S)
                 return
             except Exception as bug:  # noqa: BLE001 - the boundary, before a provider is called
                 self._note(bug, start)
                 self._hand_in(Refused(start, None, Reason.INTERNAL, None))
-                message = None
+                due = None
             line.queue.popleft()
-            if message is not None:
-                batch.append((start, message))
+            if due is not None:
+                batch.append(due)
 
-    def _judged(self, start: Start, now_ms: int) -> Message | None:
+    def _judged(self, start: Start, now_ms: int) -> Due | None:
         """Return the message if it may go at this instant; else hand in why not."""
         if self._leaves(start):
             self._back(start)
@@ -303,15 +314,22 @@ class Caller:
             self._hand_in(Refused(start, self._head(start), Reason.UNREADABLE if known else Reason.TOO_LARGE, known))
             return None
         if isinstance(verdict, Dispatch):
-            refused = self._properties.refusal(message.head.channel, message.properties)
-            if refused is None:
-                return message
-            verdict = refused
+            stopped = self._stopped(message, start, verdict, now_ms)
+            if not isinstance(stopped, Wait | End):
+                return Due(start, message, stopped)
+            verdict = stopped
         if isinstance(verdict, Wait) and verdict.until_ms - now_ms < _NEARLY_DUE_MS:
             self._wait_out(start, verdict.until_ms - self._clock.now_ms())
             return None
         self._hand_in(Withdrawn(start, message.head, verdict))
         return None
+
+    def _stopped(self, message: Message, start: Start, go: Dispatch, now_ms: int) -> Wait | End | Missing:
+        """Return what keeps a message from going whose time it is, else the recipients that it goes without."""
+        refused = self._properties.refusal(message.head.channel, message.properties)
+        if refused is not None:
+            return refused
+        return () if self._stops is None else self._stops.of(message, start.facts, go, now_ms)
 
     def _head(self, start: Start) -> Head | None:
         try:
@@ -344,29 +362,32 @@ class Caller:
         outcomes = await self._outcomes(worker)
         worker.until_s = inf
         took_s = self._clock.monotonic_s() - began_s
-        for (start, message), outcome in zip(batch, outcomes, strict=True):
-            self.results.append(Answered(start, message.head, outcome, called_at_ms, began_s, took_s))
+        for (start, message, missing), answered in zip(batch, outcomes, strict=True):
+            outcome = widened(answered, message, missing) if missing else answered
+            self.results.append(Answered(start, message.head, outcome, called_at_ms, began_s, took_s, missing))
         self._wake_up()
 
     async def _outcomes(self, worker: _Worker) -> Sequence[Outcome]:
         batch = worker.batch
         try:
-            outcomes = await worker.line.adapter.send([self._submission(start, message) for start, message in batch])
+            outcomes = await worker.line.adapter.send([self._submission(due) for due in batch])
         except asyncio.CancelledError:  # it took too long, or we are leaving
             if worker.task is not None:
                 worker.task.uncancel()
             outcomes = ()
         except Exception as bug:  # noqa: BLE001 - the boundary, once a provider may have been called
-            self._note(bug, batch[0][0])
+            self._note(bug, batch[0].start)
             return [Unknown(Reason.INTERNAL)] * len(batch)
         if len(outcomes) == len(batch):
             return outcomes
         # An item that the answer does not mention is unknown.
         return [*outcomes, *[Unknown(Reason.ANSWER_MISSING)] * len(batch)][: len(batch)]
 
-    def _submission(self, start: Start, message: Message) -> Submission:
-        facts, channel = start.facts, self._plan.channels[message.head.channel]  # `judge` has seen that there is one
-        return Submission(message, facts.attempt + 1, facts.open_recipients, channel.form)
+    def _submission(self, due: Due) -> Submission:
+        facts, message = due.start.facts, due.message
+        channel = self._plan.channels[message.head.channel]  # `judge` has seen that there is one
+        submission = Submission(message, facts.attempt + 1, facts.open_recipients, channel.form)
+        return reduced(submission, due.missing) if due.missing else submission
 
     def _note(self, bug: Exception, start: Start) -> None:
         try:

@@ -31,6 +31,7 @@ class Answered(NamedTuple):
     called_at_ms: int
     began_s: float  # of the monotonic clock
     took_s: float
+    missing: tuple[int, ...] = ()  # suppressed recipients that it went without, by index
 
 
 class Withdrawn(NamedTuple):

@@ -1,6 +1,7 @@
 """Turns the results of calls into outputs, once: an aborted tick publishes the same ones again."""
 
 import random
+from dataclasses import replace
 from typing import NamedTuple, assert_never
 
 from processor.codec.errors import RegistryUnavailable, TooLarge, Unreadable
@@ -134,6 +135,8 @@ class Settling:
             jitter=self._chance.random(),
             zones=self._zones,
         )
+        if result.missing:
+            settled = _without(settled, result.missing)
         return self._settled(start, result.head, settled, in_doubt=False)
 
     def _settled(self, start: Start, head: Head, settled: Settlement, *, in_doubt: bool) -> list[Output]:
@@ -208,6 +211,15 @@ class Settling:
             THROTTLES.labels(start.provider).inc()
         if isinstance(outcome, Unknown):
             log.warning("attempt.unknown", at=at(start.record), provider=start.provider, reason=outcome.reason)
+
+
+def _without(settled: Settlement, missing: tuple[int, ...]) -> Settlement:
+    """Tell the recipients that an attempt went without beside those that were refused, once they are settled."""
+    if isinstance(settled, Sent):
+        return settled._replace(refused=tuple(sorted({*settled.refused, *missing})))
+    if isinstance(settled, Again) and settled.still_open is not None:
+        return replace(settled, refused=tuple(sorted({*settled.refused, *missing})))
+    return settled  # whoever is open is judged again
 
 
 _NAMES: dict[type[Outcome], str] = {
