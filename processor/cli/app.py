@@ -12,6 +12,8 @@ COMMANDS: Final = {  # the module of each; there the function has its name, or a
     "send": "send",
     "tail": "tail",
     "show": "show",
+    "recall": "recall",
+    "suppress": "suppress",
     "config": "config",
     "sandbox": "sandbox",
     "kafka": "sandbox",

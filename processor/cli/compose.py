@@ -97,7 +97,8 @@ def _number(name: str, value: Any, _: int) -> int:
     raise Wrong(name, "write a whole number, such as 4")
 
 
-def _instant(name: str, value: Any, now_ms: int) -> int:
+def instant_ms(name: str, value: Any, now_ms: int) -> int:
+    """Return the instant that *value* of field *name* says, in Unix milliseconds; raises `Wrong`."""
     if isinstance(value, int) and not isinstance(value, bool):
         return value
     text = str(value)
@@ -177,8 +178,8 @@ HEAD: Final[Mapping[str, tuple[str, Read]]] = {  # field of the schema: attribut
     "channel": ("channel", _text),
     "provider": ("provider", _text),
     "priority": ("priority", _number),
-    "start_at": ("start_at_ms", _instant),
-    "end_at": ("end_at_ms", _instant),
+    "start_at": ("start_at_ms", instant_ms),
+    "end_at": ("end_at_ms", instant_ms),
     "interval_min": ("interval_min_ms", _time_of_day),
     "interval_max": ("interval_max_ms", _time_of_day),
     "time_zone": ("time_zone", _text),
@@ -189,7 +190,7 @@ HEAD: Final[Mapping[str, tuple[str, Read]]] = {  # field of the schema: attribut
     "external_id": ("external_id", _text),
     "message_status": ("message_status", _status),
     "retry_attempt": ("retry_attempt", _number),
-    "last_attempt": ("last_attempt_ms", _instant),
+    "last_attempt": ("last_attempt_ms", instant_ms),
 }
 CONTENT: Final[Mapping[str, Read]] = {  # field of the schema, which is the attribute of `Message` too: how it is read
     "to": _text,

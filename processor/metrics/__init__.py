@@ -175,11 +175,11 @@ INTERNAL_ERRORS: Final = _families.counter(
     "comm_internal_errors_total", "Defects of the processor, each caught at one record.", stage=STAGES
 )
 
-# ------------------------------------------------------------------------------------------------ suppression and recall
+# ----------------------------------------------------------------------------------------------- suppression and recall
 
 CONTROLS: Final = _families.gauge(
     "comm_controls",
-    "Suppressions and recalls that this process knows; expired ones count until they are taken back.",
+    "Suppressions and recalls that a dispatcher knows; expired ones count until they are taken back.",
     kind=CONTROL_KINDS,
 )
 CONTROL_BEHIND: Final = Gauge(
