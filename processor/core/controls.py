@@ -1,5 +1,5 @@
 """
-The suppressions and recalls that are in force, in 17 bytes each: what is asked right before every provider call.
+The suppressions and recalls that are in force, in some 20 bytes each: what is asked right before every provider call.
 
 Each is kept as a 64-bit digest of its record's key. Among a million of them, one question in 18 million million would
 meet another one's digest; the addresses in the keys are themselves hashes with a secret key, so nobody can seek such a
@@ -43,13 +43,15 @@ class Table:
         """Let *digest* bind until an instant, whatever it did before."""
         digests, untils = self._parts[digest >> _SHIFT]
         at = bisect_left(digests, digest)
-        known = at < len(digests) and digests[at] == digest
-        after = at + known
-        self._parts[digest >> _SHIFT] = (
-            digests if known else digests[:at] + array("Q", (digest,)) + digests[at:],
-            untils[:at] + array("q", (until_ms,)) + untils[after:],
-        )
-        self.count += not known
+        untils = untils[:]
+        if at < len(digests) and digests[at] == digest:
+            untils[at] = until_ms
+        else:
+            digests = digests[:]
+            digests.insert(at, digest)
+            untils.insert(at, until_ms)
+            self.count += 1
+        self._parts[digest >> _SHIFT] = (digests, untils)
 
     def drop(self, digest: int) -> None:
         """Forget *digest*, if it is known."""
