@@ -14,6 +14,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 from processor.cli.adapters import AdapterRefused, open_adapters
 from processor.cli.common import FAILED, WRONG_INPUT, codecs_of, unreachable
+from processor.cli.tracking import TrackingRefused, tracking_loop
 from processor.codec.errors import RefusedSchema, RegistryUnavailable
 from processor.core.controls import Controls
 from processor.core.tiers import TIERS_S
@@ -25,7 +26,16 @@ from processor.logs import logger
 from processor.metrics import REGISTRY, Health, know, serve
 from processor.providers.adapter import Adapter
 from processor.settings import Settings
-from processor.stages.assembly import Loop, Parts, control_loops, delay_loops, dispatch_loops, intake_loops, run_loops
+from processor.stages.assembly import (
+    TRACKING,
+    Loop,
+    Parts,
+    control_loops,
+    delay_loops,
+    dispatch_loops,
+    intake_loops,
+    run_loops,
+)
 from processor.stages.dispatch.caller import EventLoop
 from processor.stages.readiness import Readiness
 from processor.stages.receipts import Receipts
@@ -170,8 +180,15 @@ class Process:
             "intake": lambda: intake_loops(parts),
             "delay": lambda: delay_loops(parts),
             "dispatch": lambda: [*control_loops(parts), *dispatch_loops(parts, adapters, events)],
+            TRACKING: lambda: [self._tracking(parts)],
         }
         return [loop for stage in self._stages for loop in made[stage]()]
+
+    def _tracking(self, parts: Parts) -> Loop:
+        try:
+            return tracking_loop(self._settings, parts)
+        except TrackingRefused as refused:
+            raise NotStarted(str(refused)) from None
 
     # -- what is waited for -----------------------------------------------------------------------
 

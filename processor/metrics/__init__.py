@@ -13,6 +13,7 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector
 
+from processor.core.actor import Act, Actor
 from processor.core.words import DelayClass, InDoubt, Lane, Reason, Status
 from processor.metrics.families import OTHER, Families, Family
 from processor.metrics.server import Health, Server, serve
@@ -28,6 +29,9 @@ know: Final = _families.know
 # ------------------------------------------------------------------------------------------------ closed sets of labels
 
 STAGES: Final = ("intake", "delay", "dispatch")
+TRACKING: Final = "tracking"
+ROUTES: Final = ("open", "click", "unsubscribe", "webhook", "probe", "none")
+STATUS_CLASSES: Final = ("2xx", "3xx", "4xx", "5xx")
 LOOPS: Final = ("intake", "intake.express", "delay.rest", "delay.urgent", "dispatch", "dispatch.express")
 OUTCOMES: Final = ("accepted", "deferred", "throttled", "rejected", "unknown")
 DISPATCH_VERDICT: Final = "dispatch"
@@ -172,7 +176,33 @@ PRIORITY_CLAIMS_IGNORED: Final = _families.counter(
     channel=None,
 )
 INTERNAL_ERRORS: Final = _families.counter(
-    "comm_internal_errors_total", "Defects of the processor, each caught at one record.", stage=STAGES
+    "comm_internal_errors_total", "Defects of the processor, each caught at one record.", stage=(*STAGES, TRACKING)
+)
+
+# ------------------------------------------------------------------------------------------------------------- tracking
+
+TRACKING_REQUESTS: Final = _families.counter(
+    "comm_tracking_requests_total",
+    "HTTP requests of the public side, by what was asked for and the class of the answer.",
+    route=ROUTES,
+    status=STATUS_CLASSES,
+)
+ENGAGEMENT: Final = _families.counter(
+    "comm_engagement_events_total",
+    "Opens, clicks and unsubscribes taken, repeats included: in Kafka, or waiting on disk.",
+    type=Act,
+    actor=Actor,
+)
+TRACKING_LOST: Final = _families.counter(
+    "comm_tracking_lost_total",
+    "Opens and clicks that were in neither Kafka nor the buffer, which was full or could not be written.",
+    type=(Act.OPENED, Act.CLICKED),
+)
+TRACKING_WAITING: Final = Gauge(
+    "comm_tracking_buffer_records", "Events on disk that wait for Kafka; normally 0.", registry=REGISTRY
+)
+TRACKING_WAITING_BYTES: Final = Gauge(
+    "comm_tracking_buffer_bytes", "What they count for; bounded by tracking.buffer_bytes_max.", registry=REGISTRY
 )
 
 # ----------------------------------------------------------------------------------------------- suppression and recall

@@ -41,6 +41,9 @@ from processor.stages.zones import zones
 log = logger()
 
 STAGES: Final = ("intake", "delay", "dispatch")
+TRACKING: Final = "tracking"
+"""The stage that serves links and webhooks; it has no part in the way of a message."""
+
 LINGER_S: Final = 0.008
 """Lanes other than express gather results for this long: fewer, larger ticks."""
 

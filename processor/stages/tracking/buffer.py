@@ -1,0 +1,161 @@
+"""Events that wait for Kafka, in a file: bounded, and safe when `put` says so."""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final, NamedTuple, TypeVar
+
+from processor.logs import logger
+from processor.metrics import TRACKING_WAITING, TRACKING_WAITING_BYTES
+
+log = logger()
+T = TypeVar("T")
+
+ROW_BYTES: Final = 64  # what a row takes besides its texts
+_TELL_EVERY: Final = 1_000
+
+_SCHEMA: Final = """
+PRAGMA locking_mode=EXCLUSIVE;
+PRAGMA journal_mode=WAL;
+PRAGMA synchronous=FULL;
+PRAGMA journal_size_limit=4194304;
+CREATE TABLE IF NOT EXISTS waiting (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, topic TEXT NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL);
+BEGIN IMMEDIATE;
+COMMIT;
+"""
+
+
+class BufferTaken(Exception):
+    """The file cannot be used: another process has it, or its folder cannot be written to."""
+
+
+class Record(NamedTuple):
+    """What is to be on a topic."""
+
+    topic: str
+    key: bytes
+    value: bytes
+
+    @property
+    def size_bytes(self) -> int:
+        """What it counts for."""
+        return len(self.key) + len(self.value) + ROW_BYTES
+
+
+class Buffer:
+    """
+    A SQLite file of one process. Used from one event loop; the file is written in a thread of its own.
+
+    Records that come while others are being written go together in the next write: one fsync for all of them.
+    """
+
+    def __init__(self, path: Path, bytes_max: int) -> None:
+        """Open or make the file; raises `BufferTaken`."""
+        self._bytes_max = bytes_max
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="tracking.buffer")
+        self._pending: list[tuple[Record, asyncio.Future[bool]]] = []
+        self._writing: asyncio.Task[None] | None = None
+        self._failures = 0
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._file = sqlite3.connect(path, timeout=0.0, isolation_level=None, check_same_thread=False)
+            self._file.executescript(_SCHEMA)
+            counted = self._file.execute(
+                "SELECT count(*), coalesce(sum(length(key) + length(value)), 0) FROM waiting"
+            ).fetchone()
+        except (OSError, sqlite3.Error) as error:
+            raise BufferTaken(type(error).__name__) from None
+        self.count: int = counted[0]
+        self.size_bytes: int = counted[1] + ROW_BYTES * self.count
+        self._tell()
+
+    @property
+    def full(self) -> bool:
+        """Tell whether nothing more goes in."""
+        return self.size_bytes >= self._bytes_max
+
+    async def put(self, record: Record) -> bool:
+        """Return True once *record* is on disk; False where it is full, or the disk refuses."""
+        if self.size_bytes + record.size_bytes > self._bytes_max:
+            return False
+        self._count(1, record.size_bytes)
+        written: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._pending.append((record, written))
+        if self._writing is None:
+            self._writing = asyncio.create_task(self._write_all())
+        return await asyncio.shield(written)
+
+    async def first(self, count: int) -> list[tuple[int, Record]]:
+        """Return the oldest *count* records, with their numbers; none where the disk refuses."""
+        rows = await self._in_thread(self._read, count)
+        return [(number, Record(topic, key, value)) for number, topic, key, value in rows or ()]
+
+    async def take_out(self, rows: Iterable[tuple[int, Record]]) -> None:
+        """Delete what Kafka has; where the disk refuses it is published again, with the same ids."""
+        gone = list(rows)
+        if await self._in_thread(self._delete, [(number,) for number, _ in gone]) is not None:
+            self._count(-len(gone), -sum(record.size_bytes for _, record in gone))
+
+    async def close(self) -> None:
+        """Write what is under way and close the file; what waits is there at the next start."""
+        while self._writing is not None:
+            await self._writing
+        await self._in_thread(self._file.close)
+        self._thread.shutdown()
+
+    async def _write_all(self) -> None:
+        while self._pending:
+            batch, self._pending = self._pending, []
+            safe = await self._in_thread(self._insert, [record for record, _ in batch]) is not None
+            if not safe:
+                self._count(-len(batch), -sum(record.size_bytes for record, _ in batch))
+            for _, written in batch:
+                if not written.done():
+                    written.set_result(safe)
+        self._writing = None
+
+    async def _in_thread(self, step: Callable[..., T], *arguments: object) -> T | None:
+        """Return what *step* does with the file; None where the disk is full, or refuses otherwise."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._guarded, step, *arguments)
+
+    def _count(self, records: int, size_bytes: int) -> None:
+        self.count += records
+        self.size_bytes += size_bytes
+        self._tell()
+
+    def _tell(self) -> None:
+        TRACKING_WAITING.set(self.count)
+        TRACKING_WAITING_BYTES.set(self.size_bytes)
+
+    # -- in the thread ------------------------------------------------------------------------------
+
+    def _guarded(self, step: Callable[..., T], *arguments: object) -> T | None:
+        try:
+            return step(*arguments)
+        except sqlite3.Error as error:
+            if self._failures % _TELL_EVERY == 0:
+                log.error("buffer.failed", stage="tracking", error=error, count=self._failures + 1)  # noqa: TRY400
+            self._failures += 1
+            if self._file.in_transaction:
+                self._file.execute("ROLLBACK")
+            return None
+
+    def _insert(self, records: list[Record]) -> bool:
+        self._file.execute("BEGIN IMMEDIATE")
+        self._file.executemany("INSERT INTO waiting (topic, key, value) VALUES (?, ?, ?)", records)
+        self._file.execute("COMMIT")
+        return True
+
+    def _read(self, count: int) -> list[tuple[int, str, bytes, bytes]]:
+        return self._file.execute(
+            "SELECT number, topic, key, value FROM waiting ORDER BY number LIMIT ?", (count,)
+        ).fetchall()
+
+    def _delete(self, numbers: list[tuple[int]]) -> bool:
+        self._file.execute("BEGIN IMMEDIATE")
+        self._file.executemany("DELETE FROM waiting WHERE number = ?", numbers)
+        self._file.execute("COMMIT")
+        return True

@@ -1,0 +1,229 @@
+"""Answers requests: what was asked for becomes an event, the event becomes safe, and then the answer goes out."""
+
+import time
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from typing import Final, Protocol, assert_never
+
+from processor.core.actor import Act
+from processor.core.control import SUPPRESSION, control_key
+from processor.core.events import Control, EngagementEvent
+from processor.core.tokens import Sealer, Ticket
+from processor.core.words import Scope
+from processor.logs import logger
+from processor.metrics import ENGAGEMENT, TRACKING_LOST, TRACKING_REQUESTS
+from processor.stages.tracking.acts import Acts
+from processor.stages.tracking.agents import Agents
+from processor.stages.tracking.buffer import Record
+from processor.stages.tracking.outlet import Outlet
+from processor.stages.tracking.responses import (
+    BAD_REQUEST,
+    NOT_FOUND,
+    NOT_UNSUBSCRIBED,
+    OK,
+    UNAVAILABLE,
+    UNSUBSCRIBED,
+    Response,
+    plain,
+)
+from processor.stages.tracking.routes import (
+    Asked,
+    Clicked,
+    Headed,
+    Opened,
+    Probe,
+    Reports,
+    Shown,
+    Unsubscribes,
+    asked,
+)
+
+log = logger()
+
+FORM_BYTES_MAX: Final = 8_192
+UNSUBSCRIBED_CAUSE: Final = "unsubscribed"
+_TELL_EVERY: Final = 1_000
+
+
+class Webhooks(Protocol):
+    """What takes the reports of providers."""
+
+    async def take(self, provider: str, headers: Mapping[str, str], body: bytes, query: str) -> int:
+        """Return the status to answer with, once what was reported is safe."""
+        ...
+
+
+class Request(Protocol):
+    """One request; its body is read when it is asked for."""
+
+    @property
+    def method(self) -> str:
+        """As the client wrote it."""
+        ...
+
+    @property
+    def path(self) -> str:
+        """Percent-decoded, without query."""
+        ...
+
+    @property
+    def query(self) -> str:
+        """What stands behind the question mark."""
+        ...
+
+    def header(self, name: str) -> str:
+        """Return a header, "" without one."""
+        ...
+
+    def headers(self) -> Mapping[str, str]:
+        """Return all headers, names in lower case."""
+        ...
+
+    async def body(self, bytes_max: int) -> bytes | Response:
+        """Return the whole body, or the answer to one that is too large, too slow or cut."""
+        ...
+
+
+class Codec(Protocol):
+    """Writes what is published."""
+
+    def encode_engagement(self, event: EngagementEvent) -> bytes:
+        """Return the framed record."""
+        ...
+
+    def encode_control(self, control: Control) -> bytes:
+        """Return the framed record."""
+        ...
+
+
+class Topics(Protocol):
+    """Names of the two topics that are written to."""
+
+    @property
+    def engagement(self) -> str:
+        """Opens, clicks and unsubscribes."""
+        ...
+
+    @property
+    def control(self) -> str:
+        """Suppressions and recalls."""
+        ...
+
+
+class Front:
+    """The public side of the processor; used in one event loop."""
+
+    def __init__(
+        self,
+        sealer: Sealer,
+        acts: Acts,
+        outlet: Outlet,
+        codec: Codec,
+        names: Topics,
+        *,
+        body_bytes_max: int,
+        ready: Callable[[], bool],
+        healthy: Callable[[], bool],
+        webhooks: Webhooks | None = None,
+        now_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        """Without *webhooks* no provider is known."""
+        self._sealer = sealer
+        self._acts = acts
+        self._outlet = outlet
+        self._codec = codec
+        self._engagement = names.engagement
+        self._control = names.control
+        self._body_bytes_max = body_bytes_max
+        self._probes = {"readyz": ready, "healthz": healthy}
+        self._webhooks = webhooks
+        self._now_ns = now_ns
+        self._agents = Agents()
+        self._lost = 0
+
+    async def answer(self, request: Request) -> Response:
+        """Return the answer to *request*, once it is true."""
+        what = asked(self._sealer, request.method, request.path)
+        route, response = await self._answer(what, request)
+        TRACKING_REQUESTS.labels(route, f"{response.status // 100}xx").inc()
+        return response
+
+    async def _answer(self, what: Asked, request: Request) -> tuple[str, Response]:
+        match what:
+            case Opened(ticket, response):
+                kept = await self._kept(Act.OPENED, ticket, request)
+                return "open", response if kept else UNAVAILABLE
+            case Clicked(ticket, response):
+                await self._kept(Act.CLICKED, ticket, request)  # a lost click must not stop who clicked
+                return "click", response
+            case Headed(ticket, route, response):
+                self._acts.headed(ticket, now_ms=self._now_ns() // 1_000_000)
+                return route, response
+            case Shown(route, response):
+                return route, response
+            case Unsubscribes(ticket):
+                return "unsubscribe", await self._unsubscribed(ticket, request)
+            case Reports(provider):
+                return "webhook", await self._reported(provider, request)
+            case Probe(name):
+                return "probe", OK if self._probes[name]() else UNAVAILABLE
+        assert_never(what)
+
+    async def _kept(self, act: Act, ticket: Ticket, request: Request) -> bool:
+        event = self._event(act, ticket, request)
+        kept = await self._outlet.keep(self._record(event))
+        self._ended(event, safe=kept)
+        if not kept:
+            TRACKING_LOST.labels(act).inc()
+            if self._lost % _TELL_EVERY == 0:
+                log.error("engagement.lost", stage="tracking", count=self._lost + 1)
+            self._lost += 1
+        return kept
+
+    async def _unsubscribed(self, ticket: Ticket, request: Request) -> Response:
+        body = await request.body(min(FORM_BYTES_MAX, self._body_bytes_max))
+        if isinstance(body, Response):
+            return body
+        if b"List-Unsubscribe" not in body or b"One-Click" not in body:  # RFC 8058 §3.1, in either form encoding
+            return BAD_REQUEST
+        event = self._event(Act.UNSUBSCRIBED, ticket, request)
+        control = _suppression(ticket, event.occurred_at_ms)
+        suppressed = Record(self._control, control_key(control), self._codec.encode_control(control))
+        safe = await self._outlet.publish([suppressed, self._record(event)])
+        self._ended(event, safe=safe)
+        return UNSUBSCRIBED if safe else NOT_UNSUBSCRIBED
+
+    async def _reported(self, provider: str, request: Request) -> Response:
+        body = await request.body(self._body_bytes_max)
+        if isinstance(body, Response):
+            return body
+        if self._webhooks is None:
+            return NOT_FOUND
+        status = await self._webhooks.take(provider, request.headers(), body, request.query)
+        return NOT_FOUND if status == HTTPStatus.NOT_FOUND else plain(status)
+
+    def _event(self, act: Act, ticket: Ticket, request: Request) -> EngagementEvent:
+        agent = self._agents.of(request.header("user-agent"))
+        return self._acts.event(act, ticket, agent, now_ns=self._now_ns())
+
+    def _record(self, event: EngagementEvent) -> Record:
+        return Record(self._engagement, event.message_id.encode(), self._codec.encode_engagement(event))
+
+    def _ended(self, event: EngagementEvent, *, safe: bool) -> None:
+        self._acts.ended(event, safe=safe)
+        if safe:
+            ENGAGEMENT.labels(event.type, event.actor).inc()
+
+
+def _suppression(ticket: Ticket, now_ms: int) -> Control:
+    return Control(
+        kind=SUPPRESSION,
+        scope=ticket.scope or Scope.MARKETING,
+        address_hash=ticket.address_hash,
+        message_id=ticket.message_id,
+        campaign_id=ticket.campaign_id if ticket.scope == Scope.CAMPAIGN else None,
+        channel=None,
+        until_ms=None,
+        set_at_ms=now_ms,
+        cause=UNSUBSCRIBED_CAUSE,
+    )
