@@ -45,12 +45,14 @@ class Topics:
     away: bool = False
     hangs: bool = False
 
-    async def publish(self, topic: str, key: bytes, value: bytes) -> None:
-        if self.hangs:
-            await asyncio.Event().wait()
+    def soon(self, topic: str, key: bytes, value: bytes) -> asyncio.Future[None]:
+        acknowledged: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if self.away:
-            raise KafkaException(KafkaError(KafkaError._MSG_TIMED_OUT))
-        self.records.append(Record(topic, key, value))
+            acknowledged.set_exception(KafkaException(KafkaError(KafkaError._MSG_TIMED_OUT)))
+        elif not self.hangs:
+            self.records.append(Record(topic, key, value))
+            acknowledged.set_result(None)
+        return acknowledged
 
     def events(self) -> list[EngagementEvent]:
         read = [CODEC.decode_event(each.value) for each in self.records if each.topic == NAMES.engagement]

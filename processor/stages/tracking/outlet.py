@@ -1,9 +1,10 @@
 """Where events go: to Kafka, and while it is away into the buffer, from which they follow later."""
 
 import asyncio
+from collections import deque
 from typing import Final, Protocol
 
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaError, KafkaException
 
 from processor.logs import logger
 from processor.stages.tracking.buffer import Buffer, Record
@@ -17,14 +18,15 @@ SURE_S: Final = 5.0
 """What must be in Kafka waits for it no longer than that."""
 
 _AGAIN_S: Final = 1.0
+_SWEEP_S: Final = 0.1
 _BATCH: Final = 500
 
 
 class Log(Protocol):
     """Kafka, as `Reliable` is it."""
 
-    async def publish(self, topic: str, key: bytes, value: bytes) -> None:
-        """Return once the record is safe; raise `KafkaException` where it is not."""
+    def soon(self, topic: str, key: bytes, value: bytes) -> "asyncio.Future[None]":
+        """Return what is done once the record is safe; it ends with `KafkaException` where it is not."""
         ...
 
 
@@ -36,6 +38,8 @@ class Outlet:
         self._kafka = kafka
         self._buffer = buffer
         self._away = False
+        self._due: deque[tuple[float, asyncio.Future[None]]] = deque()
+        self._sweeps = False
         self._waiting = asyncio.Event()
         if buffer.count:
             self._waiting.set()
@@ -43,9 +47,12 @@ class Outlet:
     async def keep(self, record: Record) -> bool:
         """Return True once *record* is in Kafka or on disk; False where it is neither."""
         if not self._away:
-            if await self._published(record, ANSWER_S):
+            try:
+                await self._answered(self._kafka.soon(*record))
+            except KafkaException:
+                self._gone()
+            else:
                 return True
-            self._gone()
         kept = await self._buffer.put(record)
         self._waiting.set()
         return kept
@@ -78,10 +85,29 @@ class Outlet:
     async def _published(self, record: Record, within_s: float) -> bool:
         try:
             async with asyncio.timeout(within_s):
-                await self._kafka.publish(*record)
+                await self._kafka.soon(*record)
         except (KafkaException, TimeoutError):
             return False
         return True
+
+    def _answered(self, acknowledged: "asyncio.Future[None]") -> "asyncio.Future[None]":
+        """Return *acknowledged*, which fails when its time is up: one timer for all of them, not one for each."""
+        loop = asyncio.get_running_loop()
+        self._due.append((loop.time() + ANSWER_S, acknowledged))
+        if not self._sweeps:
+            self._sweeps = True
+            loop.call_later(_SWEEP_S, self._sweep, loop)
+        return acknowledged
+
+    def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
+        due, now_s = self._due, loop.time()
+        while due and (due[0][1].done() or due[0][0] <= now_s):
+            _, acknowledged = due.popleft()
+            if not acknowledged.done():
+                acknowledged.set_exception(KafkaException(KafkaError(KafkaError._TIMED_OUT)))  # noqa: SLF001
+        self._sweeps = bool(due)
+        if due:
+            loop.call_later(_SWEEP_S, self._sweep, loop)
 
     def _gone(self) -> None:
         if not self._away:

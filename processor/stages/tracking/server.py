@@ -40,6 +40,8 @@ CONNECTIONS_MAX: Final = 16_384
 _FILES: Final = 65_536
 _BACKLOG: Final = 1_024
 _BEAT_S: Final = 1.0
+LINGER_MS: Final = 10
+"""Events are gathered for so long: a request to Kafka costs as much as answering a dozen clicks."""
 
 # granian's own lines go the way of every library's: who and where, never the text.
 _LOGGING: Final = {
@@ -111,7 +113,7 @@ class TrackingLoop:
             runner.run(self._serve(stopping))
 
     async def _serve(self, stopping: threading.Event) -> None:
-        reliable = Reliable(self._connection)
+        reliable = Reliable(self._connection, linger_ms=LINGER_MS)
         outlet = Outlet(reliable, self._buffer)
         follower = self._follower(asyncio.get_running_loop())
         server = self._server(self._front(outlet, reliable))
