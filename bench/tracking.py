@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import socket
 import statistics
 import threading
 import time
@@ -119,12 +120,18 @@ def served(run: Callable[[Pipe, str, str], None], core: int, bootstrap: str, pre
     process = context.Process(target=_pinned, args=(run, core, theirs, bootstrap, prefix), daemon=True)
     process.start()
     port = ours.recv()
-    time.sleep(1.0)  # until it listens
+    while not _listens(port):
+        time.sleep(0.05)
     try:
         yield Served(port, process.pid or 0)
     finally:
         process.kill()
         process.join()
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as line:
+        return line.connect_ex(("127.0.0.1", port)) == 0
 
 
 def links(count: int) -> list[bytes]:

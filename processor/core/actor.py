@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from enum import StrEnum
+from functools import cache
 from typing import Final, NamedTuple
 
 from processor.core.agents import MAIL_CLIENTS, PROXIES, Agent, Family
@@ -29,8 +30,7 @@ class Facts(NamedTuple):
 
     act: Act
     agent: Agent
-    after_ms: int  # since the submission, to the second in which it was: never less than in truth
-    human_after_ms: int
+    too_soon: bool = False  # after the submission, for a person
     hidden_link: bool = False  # it was followed in this message, now or moments ago
     headed: bool = False  # somebody asked with HEAD for the same link moments ago
 
@@ -53,7 +53,7 @@ RULES: Final[tuple[Rule, ...]] = (
     # The list of crawler-user-agents (github.com/monperrus/crawler-user-agents).
     Rule("known_agent", Actor.SCANNER, lambda facts: facts.agent.crawler),
     # Mail gateways follow links while they still hold the message back.
-    Rule("too_soon", Actor.SCANNER, lambda facts: facts.after_ms < facts.human_after_ms),
+    Rule("too_soon", Actor.SCANNER, lambda facts: facts.too_soon),
     # RFC 8058 §3.2: mail programs send this POST only when the recipient asks for it.
     Rule("one_click", Actor.HUMAN, lambda facts: facts.act is Act.UNSUBSCRIBED),
     Rule("mail_client", Actor.HUMAN, lambda facts: facts.agent.family in MAIL_CLIENTS),
@@ -66,6 +66,7 @@ RULES: Final[tuple[Rule, ...]] = (
 """The first that applies decides."""
 
 
+@cache  # a few hundred facts are all that there can be
 def judged(facts: Facts) -> tuple[Actor, str | None]:
     """Return who acted, and the name of the rule that says so."""
     for rule in RULES:

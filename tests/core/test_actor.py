@@ -9,11 +9,10 @@ from processor.core.agents import Agent, Family, family_of
 
 CHROME = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/130.0.0.0 Safari/537.36"
 MAC = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko)"
-HOUR_MS = 3_600_000
 
 
-def facts(act: Act = Act.CLICKED, agent: Agent | None = None, after_ms: int = HOUR_MS, **more: bool) -> Facts:
-    return Facts(act, agent or Agent(Family.CHROME), after_ms, 2_000, **more)
+def facts(act: Act = Act.CLICKED, agent: Agent | None = None, **more: bool) -> Facts:
+    return Facts(act, agent or Agent(Family.CHROME), **more)
 
 
 @pytest.mark.parametrize(
@@ -25,14 +24,12 @@ def facts(act: Act = Act.CLICKED, agent: Agent | None = None, after_ms: int = HO
         (facts(Act.OPENED, Agent(Family.GMAIL_PROXY), hidden_link=True), Actor.SCANNER, "hidden_link"),
         (facts(headed=True), Actor.SCANNER, "head"),
         (facts(agent=Agent(Family.CHROME, crawler=True)), Actor.SCANNER, "known_agent"),
-        (facts(after_ms=1_999), Actor.SCANNER, "too_soon"),
-        (facts(after_ms=-5), Actor.SCANNER, "too_soon"),
-        (facts(after_ms=2_000), Actor.HUMAN, "browser"),
-        (facts(Act.OPENED, Agent(Family.APPLE_PROXY), after_ms=500), Actor.PRIVACY_PROXY, "privacy_proxy"),
+        (facts(too_soon=True), Actor.SCANNER, "too_soon"),
+        (facts(Act.OPENED, Agent(Family.APPLE_PROXY), too_soon=True), Actor.PRIVACY_PROXY, "privacy_proxy"),
         (facts(Act.OPENED, Agent(Family.GMAIL_PROXY, crawler=True)), Actor.PRIVACY_PROXY, "privacy_proxy"),
         (facts(Act.CLICKED, Agent(Family.APPLE_PROXY)), Actor.UNKNOWN, None),
         (facts(Act.UNSUBSCRIBED, Agent(Family.OTHER)), Actor.HUMAN, "one_click"),
-        (facts(Act.UNSUBSCRIBED, Agent(None), after_ms=10), Actor.SCANNER, "too_soon"),
+        (facts(Act.UNSUBSCRIBED, Agent(None), too_soon=True), Actor.SCANNER, "too_soon"),
         (facts(agent=Agent(Family.OTHER)), Actor.UNKNOWN, None),
         (facts(agent=Agent(None)), Actor.UNKNOWN, None),
     ],

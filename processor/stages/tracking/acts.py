@@ -17,6 +17,7 @@ HEADED_MS: Final = 10_000
 HIDDEN_MS: Final = 10_000
 MOMENTS_MAX: Final = 20_000
 _KIND: Final = "engagement"
+_EIGHT_DIGITS: Final = 0xFFFF_FFFF
 _STATUSES: Final = tuple(Status)
 
 Place = tuple[str, str, int | None]
@@ -67,9 +68,9 @@ class Memory:
 class Acts:
     """Makes events; used in one thread."""
 
-    def __init__(self, instance: str, memory: Memory, *, human_after_ms: int) -> None:
-        """Count as *instance*: no two running processes may share the name."""
-        self._instance = instance
+    def __init__(self, instance: str, memory: Memory, *, human_after_ms: int, started_ns: int = 0) -> None:
+        """Count as *instance*, of which there is one at a time, since *started_ns*."""
+        self.mark = event_id(_KIND, instance, started_ns)[:8]  # begins the ids of all its events
         self._memory = memory
         self._human_after_ms = human_after_ms
         self._numbers = count(1)
@@ -92,7 +93,7 @@ class Acts:
         repeated = place in self._under_way or self._memory.acts.get(place) > 0
         self._under_way.add(place)
         return EngagementEvent(
-            event_id(_KIND, act, ticket.message_id, position or 0, now_ns, self._instance, next(self._numbers)),
+            f"{self.mark}{now_ns:016x}{next(self._numbers) & _EIGHT_DIGITS:08x}",
             act,
             ticket.message_id,
             ticket.external_id,
@@ -112,7 +113,7 @@ class Acts:
 
     def ended(self, event: EngagementEvent, *, safe: bool) -> None:
         """Say what became of *event*: only an act that is safe can be repeated."""
-        self._under_way.discard((Act(event.type), event.message_id, event.position))
+        self._under_way.discard((event.type, event.message_id, event.position))
         if safe:
             self._memory.saw(event)
 
@@ -120,8 +121,8 @@ class Acts:
         return Facts(
             act,
             agent,
-            now_ms - ticket.sent_at_s * 1_000,
-            self._human_after_ms,
+            # The second of the submission was cut off: to a person it only seems longer ago.
+            now_ms - ticket.sent_at_s * 1_000 < self._human_after_ms,
             self._hidden.has(ticket.message_id, now_ms=now_ms),
             self._headed.has((ticket.message_id, ticket.position, ticket.url), now_ms=now_ms),
         )

@@ -1,6 +1,7 @@
 """Answers requests: what was asked for becomes an event, the event becomes safe, and then the answer goes out."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Final, Protocol, assert_never
@@ -140,13 +141,24 @@ class Front:
         self._now_ns = now_ns
         self._agents = Agents()
         self._lost = 0
+        self._requests = Counter[tuple[str, int]]()
+        self._events = Counter[tuple[str, str]]()
 
     async def answer(self, request: Request) -> Response:
         """Return the answer to *request*, once it is true."""
         what = asked(self._sealer, request.method, request.path)
         route, response = await self._answer(what, request)
-        TRACKING_REQUESTS.labels(route, f"{response.status // 100}xx").inc()
+        self._requests[route, response.status] += 1
         return response
+
+    def tell(self) -> None:
+        """Add what was counted to the metrics: now and then, for to count there takes as long as to make an event."""
+        for (route, status), number in self._requests.items():
+            TRACKING_REQUESTS.labels(route, f"{status // 100}xx").inc(number)
+        for (act, actor), number in self._events.items():
+            ENGAGEMENT.labels(act, actor).inc(number)
+        self._requests.clear()
+        self._events.clear()
 
     async def _answer(self, what: Asked, request: Request) -> tuple[str, Response]:
         match what:
@@ -212,7 +224,7 @@ class Front:
     def _ended(self, event: EngagementEvent, *, safe: bool) -> None:
         self._acts.ended(event, safe=safe)
         if safe:
-            ENGAGEMENT.labels(event.type, event.actor).inc()
+            self._events[event.type, event.actor] += 1
 
 
 def _suppression(ticket: Ticket, now_ms: int) -> Control:

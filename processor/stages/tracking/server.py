@@ -4,6 +4,7 @@ import asyncio
 import resource
 import socket
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -39,7 +40,7 @@ HEAD_BYTES_MAX: Final = 16_384
 CONNECTIONS_MAX: Final = 16_384
 _FILES: Final = 65_536
 _BACKLOG: Final = 1_024
-_BEAT_S: Final = 1.0
+_BEAT_S: Final = 0.1
 LINGER_MS: Final = 10
 """Events are gathered for so long: a request to Kafka costs as much as answering a dozen clicks."""
 
@@ -95,7 +96,7 @@ class TrackingLoop:
         self._codec = codec
         self._health = health
         self._memory = Memory()
-        self._acts = Acts(instance, self._memory, human_after_ms=listening.human_after_ms)
+        self._acts = Acts(instance, self._memory, human_after_ms=listening.human_after_ms, started_ns=time.time_ns())
         self._webhooks = webhooks
         self._buffer = Buffer(listening.buffer_path, listening.buffer_bytes_max)
         self._serving = False
@@ -116,13 +117,14 @@ class TrackingLoop:
         reliable = Reliable(self._connection, linger_ms=LINGER_MS)
         outlet = Outlet(reliable, self._buffer)
         follower = self._follower(asyncio.get_running_loop())
-        server = self._server(self._front(outlet, reliable))
+        front = self._front(outlet, reliable)
+        server = self._server(front)
         serving = asyncio.create_task(server.serve())
         draining = asyncio.create_task(outlet.drain())
         log.info("tracking.listening", stage=STAGE, port=self.port)
         self._serving = True
         try:
-            await self._until(stopping, serving, draining)
+            await self._until(stopping, front, serving, draining)
         finally:
             self._serving = False
             await self._stop(server, serving)
@@ -132,13 +134,15 @@ class TrackingLoop:
             follower.close()
             await asyncio.to_thread(reliable.close)
             await self._buffer.close()
+            front.tell()
             self._health.stopped(STAGE)
 
-    async def _until(self, stopping: threading.Event, *tasks: asyncio.Task[None]) -> None:
+    async def _until(self, stopping: threading.Event, front: Front, *tasks: asyncio.Task[None]) -> None:
         while not stopping.is_set():
             self._health.beat(STAGE)
+            front.tell()
             self._seen = self._seen or self._health.ready()[0]
-            done, _ = await asyncio.wait(tasks, timeout=_BEAT_S / 10, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait(tasks, timeout=_BEAT_S, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
                 raise RuntimeError("the server has ended by itself")
@@ -157,7 +161,7 @@ class TrackingLoop:
             with suppress(RuntimeError):  # the loop has ended
                 loop.call_soon_threadsafe(self._learn, events)
 
-        return Follower(self._connection, self._partitions, self._codec, take)
+        return Follower(self._connection, self._partitions, self._codec, take, self._acts.mark)
 
     def _learn(self, events: Sequence[Followed]) -> None:
         for event in events:
