@@ -10,7 +10,8 @@ from processor.cli.scan import BEGINNING, Scan
 from processor.cli.tail import decoded
 from processor.codec.events import EventCodec
 from processor.core.events import Control, DeadLetter, DeliveryEvent, EngagementEvent, Receipt, RetryEvent
-from processor.core.words import Reason, Status
+from processor.core.status import status_of
+from processor.core.words import Status
 from processor.kafka.admin import Topics
 from processor.kafka.committed import Place
 from processor.kafka.connection import Connection
@@ -29,17 +30,8 @@ class History:
 
     @property
     def status(self) -> Status | None:
-        """
-        Return what the message has come to; None where it has no result.
-
-        A record with an id that was there before is DUPLICATE, or REJECTED for its other content: that is a result
-        of the record, and not of the message.
-        """
-        ended = [each for each in self.events if isinstance(each, DeliveryEvent) and each.terminal]
-        own = [
-            each for each in ended if each.status is not Status.DUPLICATE and each.reason is not Reason.OTHER_CONTENT
-        ]
-        return (own or ended)[0].status if ended else None
+        """Return what the message has come to; None where nothing has happened to it yet."""
+        return status_of(each for each in self.events if isinstance(each, DeliveryEvent))
 
 
 def read_history(

@@ -15,10 +15,18 @@ class Status(StrEnum):
     REJECTED = "REJECTED"  # the record asks for something that cannot be done
     UNKNOWN = "UNKNOWN"  # perhaps sent, and not tried again: the policy forbids it, or no try is left
     DUPLICATE = "DUPLICATE"  # the same message was asked for before
+    # reported by the provider later
+    DELIVERED = "DELIVERED"  # handed over to the recipient's server or handset
+    DELAYED = "DELAYED"  # not yet handed over; the provider goes on trying
+    BOUNCED = "BOUNCED"  # taken by the provider, and not handed over
+    COMPLAINED = "COMPLAINED"  # the recipient called it unwanted
 
 
-TERMINAL: Final = frozenset(Status)
-"""Every status of this list ends a record; what providers report later is not terminal."""
+REPORTED: Final = frozenset({Status.DELIVERED, Status.DELAYED, Status.BOUNCED, Status.COMPLAINED})
+"""What providers report of a message after they took it: never terminal, for a record has ended by then."""
+
+TERMINAL: Final = frozenset(Status) - REPORTED
+"""The statuses that end a record; each record comes to exactly one of them."""
 
 DEAD_LETTERED: Final = frozenset({Status.REJECTED, Status.FAILED})
 """Terminal statuses whose message is also kept whole on the dead-letter topic."""
@@ -66,6 +74,17 @@ class Reason(StrEnum):
     CONNECTION_BROKEN = "connection_broken"  # cut before the message was handed over
     ANSWER_MISSING = "answer_missing"  # handed over, no answer: perhaps sent
     ANSWER_UNLISTED = "answer_unlisted"  # an answer that no table lists
+    # reported by providers later
+    DELIVERED = "delivered"
+    DELAYED = "delayed"  # the provider goes on trying
+    BOUNCED_HARD = "bounced_hard"  # for good: there is no such mailbox, or it takes nothing
+    BOUNCED_SOFT = "bounced_soft"  # the provider has given up: a full mailbox, a server that is away
+    BOUNCED_BLOCK = "bounced_block"  # kept back by the recipient's server or by the provider itself
+    UNDELIVERABLE = "undeliverable"  # the network cannot hand it over
+    NETWORK_EXPIRED = "network_expired"  # its validity in the network ended
+    NETWORK_DELETED = "network_deleted"
+    NETWORK_REJECTED = "network_rejected"
+    COMPLAINED = "complained"  # called unwanted by the recipient
     # ours
     IN_DOUBT = "in_doubt"  # started by a process that died; perhaps sent
     RETRIES_EXHAUSTED = "retries_exhausted"

@@ -14,7 +14,7 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector
 
 from processor.core.actor import Act, Actor
-from processor.core.words import DelayClass, InDoubt, Lane, Reason, Status
+from processor.core.words import TERMINAL, DelayClass, InDoubt, Lane, Reason, Status
 from processor.metrics.families import OTHER, Families, Family
 from processor.metrics.server import Health, Server, serve
 
@@ -37,7 +37,7 @@ OUTCOMES: Final = ("accepted", "deferred", "throttled", "rejected", "unknown")
 DISPATCH_VERDICT: Final = "dispatch"
 WAIT_VERDICT: Final = "wait"
 NO_REASON: Final = "none"  # of a message that may go now
-VERDICT_KINDS: Final = (DISPATCH_VERDICT, WAIT_VERDICT, *(status.lower() for status in Status))
+VERDICT_KINDS: Final = (DISPATCH_VERDICT, WAIT_VERDICT, *(status.lower() for status in Status if status in TERMINAL))
 CONTROL_KINDS: Final = ("suppression", "recall")
 WAITING: Final = (Reason.NOT_STARTED, Reason.OUTSIDE_WINDOW, Reason.BACKING_OFF)
 RECEIPT_STATES: Final = (

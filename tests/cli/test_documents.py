@@ -66,9 +66,8 @@ def test_the_example_queries_run_on_tables_of_the_events() -> None:
     for table, name in (("delivery", "DeliveryEvent"), ("retry", "RetryEvent")):
         columns = ", ".join(field["name"] for field in json.loads(latest(name).text)["fields"])
         tables.execute(f"create table {table} ({columns})")
-    block = re.search(r"```sql\n(.*?)```", PAGE, re.DOTALL)
-    assert block is not None
-    queries = [query for query in block[1].split(";") if query.strip()]
+    blocks = re.findall(r"```sql\n(.*?)```", PAGE, re.DOTALL)
+    queries = [query for block in blocks for query in block.split(";") if query.strip()]
 
     assert [tables.execute(query).fetchall() for query in queries] == [[]] * len(queries)
     assert len(queries) > 4

@@ -67,7 +67,7 @@ class Ledgers:
 
     def statuses(self) -> Counter[Status]:
         """Return how many messages ended how."""
-        return Counter(each.status for each in self.delivery)
+        return Counter(each.status for each in self.delivery if each.terminal)
 
     def breaches(self, waiting: Collection[str] = ()) -> dict[str, list[object]]:
         """Return every broken promise by its name; *waiting* are the messages that are known to wait in a topic."""
@@ -106,7 +106,7 @@ class Ledgers:
 
     def _results(self) -> list[tuple[str, int]]:
         """Return the attempts that have a result; one that ended a message without a call names no provider."""
-        ended = [(each.message_id, each.attempt) for each in self.delivery if each.provider is not None]
+        ended = [(each.message_id, each.attempt) for each in self.delivery if each.terminal and each.provider]
         return ended + [(each.message_id, each.attempt) for each in self.retry]
 
     def _acceptances(self) -> Counter[str | None]:
@@ -146,7 +146,8 @@ class Ledgers:
 
     def _sent_unsaid(self) -> list[object]:
         doubtful = {message_id for message_id, _ in self.in_doubt}
-        unsent = {each.message_id: each.status for each in self.delivery if each.status is not Status.SENT}
+        ended = [each for each in self.delivery if each.terminal]
+        unsent = {each.message_id: each.status for each in ended if each.status is not Status.SENT}
         accepted = {entry.message_id for entry in self.provider if entry.accepted}
         return [(each, status) for each, status in unsent.items() if each in accepted - doubtful]
 

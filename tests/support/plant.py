@@ -250,8 +250,8 @@ class Plant:
         return ledgers
 
     def ended(self, word: str) -> int:
-        """Return how many delivery events there are of messages whose ids begin with *word*."""
-        return sum(each.message_id.startswith(word) for each in self.ledgers().delivery)
+        """Return how many messages have ended whose ids begin with *word*."""
+        return sum(each.terminal and each.message_id.startswith(word) for each in self.ledgers().delivery)
 
     def drained(self, *, within_s: float, waiting: Sequence[str] = ()) -> Ledgers:
         """Return the ledgers once nothing that was asked is without an end, but for what is *waiting*."""

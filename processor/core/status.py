@@ -1,0 +1,40 @@
+"""The status of a message, from its delivery events alone, in whatever order they come."""
+
+from collections.abc import Iterable
+from typing import Final
+
+from processor.core.events import DeliveryEvent
+from processor.core.words import Reason, Status
+
+_FINAL: Final = frozenset({Status.DELIVERED, Status.BOUNCED})
+
+Key = tuple[int, int, str, str]
+
+
+def status_of(events: Iterable[DeliveryEvent]) -> Status | None:
+    """
+    Return what a message has come to; None where nothing has happened to it yet.
+
+    The events are ranked, and the first one says it; as the order is total, no order of arrival matters:
+
+    1. COMPLAINED: who complains has it, whatever else was reported.
+    2. DELIVERED and BOUNCED; the latest of them. Servers take a message and return it later, and providers succeed
+       after they had said that they gave up. Of the same instant BOUNCED counts.
+    3. DELAYED: the provider has it, even if an attempt in doubt was followed by one that failed.
+    4. The result of the record; of several records with one id the earliest.
+    5. DUPLICATE, and REJECTED for other content: results of a record that says nothing of the message.
+    """
+    first = min(events, key=_rank, default=None)
+    return None if first is None else first.status
+
+
+def _rank(event: DeliveryEvent) -> Key:
+    at_ms, status = event.occurred_at_ms, event.status
+    if status is Status.COMPLAINED:
+        return 1, at_ms, status, event.event_id
+    if status in _FINAL:
+        return 2, -at_ms, status, event.event_id  # BOUNCED is before DELIVERED
+    if status is Status.DELAYED:
+        return 3, at_ms, status, event.event_id
+    of_the_record = status is Status.DUPLICATE or event.reason is Reason.OTHER_CONTENT
+    return 5 if of_the_record else 4, at_ms, status, event.event_id
