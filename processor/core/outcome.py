@@ -24,6 +24,7 @@ class Accepted(NamedTuple):
     code: str | None = None  # the provider's own code, bounded and printable
     segments: int | None = None  # short messages that a text was split into
     encoding: str | None = None  # of a text message: gsm7 or ucs2
+    part_ids: tuple[str, ...] = ()  # the provider's ids of the parts of a text message; empty where there is one part
 
 
 @dataclass(frozen=True, slots=True)

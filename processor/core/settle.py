@@ -40,7 +40,13 @@ def settle(
     """
     match outcome:
         case Accepted():
-            return Sent(outcome.code, outcome.provider_message_id, segments=outcome.segments, encoding=outcome.encoding)
+            return Sent(
+                outcome.code,
+                outcome.provider_message_id,
+                segments=outcome.segments,
+                encoding=outcome.encoding,
+                part_ids=outcome.part_ids,
+            )
         case Partly():
             return _partly(outcome, head, facts, plan, now_ms=now_ms, jitter=jitter, zones=zones)
         case Rejected() if facts.open_recipients is not None:

@@ -45,6 +45,7 @@ class Sent(NamedTuple):
     refused: tuple[int, ...] = ()  # recipients that the provider would not have, by index
     segments: int | None = None
     encoding: str | None = None
+    part_ids: tuple[str, ...] = ()  # as in Accepted
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,6 +69,11 @@ class SmppSettings(ProviderSettings):
     )
     service_type: Ascii = Field("", max_length=CHARS_MAX["service_type"], description="Where the centre asks for one.")
     registered_delivery: Octet = Field(1, description="1: a receipt whatever the end, 2: for failures, 0: none.")
+    receipt_ids: Literal["same", "decimal", "hexadecimal", "either"] = Field(
+        "same",
+        description="How receipts write the ids that the answers gave: a centre that answers in hexadecimal may report "
+        "in decimal, or the other way round. either looks for both, and may take one message for another.",
+    )
     gsm7_data_coding: Octet = Field(0, description="data_coding of texts in GSM 7-bit.")
     ucs2_data_coding: Octet = Field(8, description="data_coding of all other texts.")
     payload: Literal["udh", "message_payload"] = Field(

@@ -49,6 +49,7 @@ class Ended(NamedTuple):
     segments: int | None = None
     encoding: str | None = None
     refused: tuple[int, ...] = ()  # recipients, by index
+    part_ids: tuple[str, ...] = ()
 
 
 def uncalled(end: End, facts: Facts) -> Ended:
@@ -92,6 +93,7 @@ class Publisher:
             segments=ended.segments,
             encoding=ended.encoding,
             recipients_refused=ended.refused,
+            part_ids=ended.part_ids,
         )
         DELIVERY_EVENTS.labels(ended.status, event.channel).inc()
         outputs = [Output(self._names.delivery, self._encoding.encode_delivery(event), known.encode())]

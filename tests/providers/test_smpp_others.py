@@ -50,20 +50,23 @@ async def test_jsmpp_takes_our_messages_and_its_receipts_in_decimal_know_ids_it_
     async def keep(receipt: Receipt) -> None:
         receipts.append(receipt)
 
-    config = smpp_config(jsmpp.port, system_id=SYSTEM_ID, password=PASSWORD, answer_timeout_ms=10_000)
+    config = smpp_config(
+        jsmpp.port, system_id=SYSTEM_ID, password=PASSWORD, answer_timeout_ms=10_000, receipt_ids="decimal"
+    )
     adapter = SmppAdapter(config, receipts=keep)
     try:
         texts = ["Hello €", "Bună ziua, țară", "long " * 100]
         outcomes = await adapter.send([submission(ANN, text=text) for text in texts])
-        await eventually_async(lambda: len(receipts) >= len(texts), within_s=30, what=lambda: receipts)
+        await eventually_async(lambda: len(receipts) >= 6, within_s=30, what=lambda: receipts)
     finally:
         await adapter.close()
 
     taken = [outcome for outcome in outcomes if isinstance(outcome, Accepted)]
     assert [(outcome.segments, outcome.encoding) for outcome in taken] == [(1, "gsm7"), (1, "ucs2"), (4, "gsm7")]
-    for outcome in taken:
-        key = id_key(outcome.provider_message_id or "")
+    ids = [part for each in taken for part in each.part_ids or [each.provider_message_id or ""]]
+    for key in map(id_key, ids):
         assert [receipt.state for receipt in receipts if key in receipt.id_keys] == [State.DELIVERED]
+    assert len(ids) == 6
     assert all(receipt.provider_message_id.isdecimal() for receipt in receipts)
 
 
@@ -99,7 +102,7 @@ async def test_smpp34s_server_reads_what_we_sent() -> None:
         await adapter.close()
         await server.stop()
 
-    assert outcome == Accepted("id-2", "0x00000000", 2, "ucs2")
+    assert outcome == Accepted("id-2", "0x00000000", 2, "ucs2", ("id-1", "id-2"))
     assert b"".join(event.short_message[6:] for event in read).decode("utf-16-be") == "ț" * 100
 
 

@@ -43,7 +43,7 @@ def read(text: bytes = USUAL, **more: Any) -> Receipt | None:
 def test_the_usual_text_is_read() -> None:
     assert read() == Receipt(
         "513c9f53",
-        ("513c9f53", str(0x513C9F53)),
+        ("513c9f53",),
         State.DELIVERED,
         error="000",
         done_at="2511261201",
@@ -159,6 +159,20 @@ def test_any_number_is_known_again_in_either_form(number: int, zeros: int) -> No
     assert id_key(decimal) in id_keys(hexadecimal)
 
 
+@given(st.integers(0, 2**64 - 1), st.integers(0, 20))
+def test_of_a_centre_whose_receipts_are_known_to_be_written_otherwise_one_id_is_meant(number: int, zeros: int) -> None:
+    decimal, hexadecimal = str(number).rjust(zeros, "0"), f"{number:x}".rjust(zeros, "0")
+
+    assert id_keys(decimal, "decimal") == (id_key(hexadecimal),)
+    assert id_keys(hexadecimal, "hexadecimal") == (id_key(decimal),)
+    assert id_keys(decimal, "same") == (id_key(decimal),)
+
+
+@pytest.mark.parametrize("written", ["same", "decimal", "hexadecimal"])
+def test_an_id_that_is_no_number_is_itself_however_numbers_are_written(written: str) -> None:
+    assert id_keys("A-1:x", written) == ("a-1:x",)
+
+
 def test_a_repr_shows_no_recipient() -> None:
     assert "40722000111" not in repr(read())
 
@@ -263,17 +277,19 @@ async def against_sandbox(port: int, inbox: Inbox, **settings: Any) -> AsyncIter
 
 
 @pytest.mark.parametrize("bind", ["transceiver", "transmitter_receiver"])
-async def test_each_message_has_one_receipt_that_knows_it(tmp_path: Path, bind: str) -> None:
+async def test_each_part_of_a_message_has_one_receipt_that_knows_it(tmp_path: Path, bind: str) -> None:
     inbox = Inbox()
     inbox.may_return.set()
     async with sandbox_at(tmp_path) as sandbox, against_sandbox(sandbox.smsc_port, inbox, bind=bind) as adapter:
         texts = ["short", "long " * 100, "lung și ț " * 30]
         batch = [submission("+40722000111", message_id=f"m-{n}", text=text) for n, text in enumerate(texts)]
         outcomes = await adapter.send(batch)
-        await eventually_async(lambda: len(inbox.receipts) == 3 and not len(sandbox.smsc.receipts), within_s=5)
+        await eventually_async(lambda: len(inbox.receipts) == 10 and not len(sandbox.smsc.receipts), within_s=5)
 
-    ids = [outcome.provider_message_id for outcome in outcomes if isinstance(outcome, Accepted)]
-    assert sorted(receipt.provider_message_id for receipt in inbox.receipts) == sorted(map(str, ids))
+    taken = [outcome for outcome in outcomes if isinstance(outcome, Accepted)]
+    assert [len(each.part_ids) for each in taken] == [0, 4, 5]
+    ids = [part for each in taken for part in each.part_ids or [str(each.provider_message_id)]]
+    assert sorted(receipt.provider_message_id for receipt in inbox.receipts) == sorted(ids)
     assert {receipt.state for receipt in inbox.receipts} == {State.DELIVERED}
     assert [entry.segments for entry in read_ledger(sandbox.ledger_path)] == [1, 4, 5]
 

@@ -76,21 +76,18 @@ async def test_a_message_goes_out_as_configured() -> None:
     assert [(tlv.tag, tlv.value) for tlv in submit.tlvs] == [(0x1400, b"3:m-7")]
 
 
-async def test_a_long_text_goes_in_parts_that_a_header_joins_and_asks_for_one_receipt() -> None:
+async def test_a_long_text_goes_in_parts_that_a_header_joins_and_asks_for_a_receipt_of_each() -> None:
     peer = Peer()
     async with against(peer) as adapter:
         outcome = await one(adapter, text="ț" * 150)
 
     assert isinstance(outcome, Accepted)
     assert (outcome.segments, outcome.encoding) == (3, "ucs2")
+    assert outcome.part_ids == ("id-1",) * 3
     headers = [submit.short_message[:6] for submit in peer.submits]
     assert [(header[:3], header[4:]) for header in headers] == [(b"\5\0\3", bytes((3, part))) for part in (1, 2, 3)]
     assert len({header[3] for header in headers}) == 1
-    assert [(s.esm_class, s.data_coding, s.registered_delivery) for s in peer.submits] == [
-        (0x40, 8, 0),
-        (0x40, 8, 0),
-        (0x40, 8, 1),
-    ]
+    assert [(s.esm_class, s.data_coding, s.registered_delivery) for s in peer.submits] == [(0x40, 8, 1)] * 3
     assert b"".join(s.short_message[6:] for s in peer.submits).decode("utf-16-be") == "ț" * 150
 
 

@@ -40,6 +40,7 @@ KINDS: Final = {
     "tls": ("off", "implicit"),
     "bind": ("transceiver", "transmitter_receiver"),
     "payload": ("udh", "message_payload"),
+    "receipt_ids": ("same", "decimal", "hexadecimal", "either"),
 }
 
 
@@ -110,13 +111,15 @@ class SmppAdapter:
         answer = await session.link.submit(first, until_s=loop.time() + patience_s, answer_s=patience_s)
         outcome = parse(answer, parts, self._config)
         until_s = loop.time() + patience_s  # all others together: a call must end
+        ids = [outcome.provider_message_id if isinstance(outcome, Accepted) else None]
         for pdu in others:
             if not isinstance(outcome, Accepted):
                 return outcome
             outcome = await self._later(session, pdu, parts, until_s)
             if not isinstance(outcome, Accepted):
                 return Unknown(Reason.ANSWER_MISSING, outcome.code)
-        return outcome
+            ids.append(outcome.provider_message_id)
+        return _with_parts(outcome, ids) if others else outcome
 
     async def _later(self, session: Session, pdu: bytes, parts: Parts, until_s: float) -> Outcome:
         """Submit a later part; one that the centre asks to send more slowly was not taken, and goes once more."""
@@ -140,6 +143,14 @@ def parse(answer: Pdu | Broken | None, parts: Parts, config: SmppConfig) -> Outc
     if answer.command_id != Command.SUBMIT_SM_RESP:  # §4.3.1: a nack is a refusal, whatever status a centre gives it
         return Unknown(Reason.ANSWER_UNLISTED, code_of(answer.status))
     return Accepted(message_id(answer), code_of(answer.status), parts.segments, parts.encoding.value)
+
+
+def _with_parts(outcome: Outcome, ids: Sequence[str | None]) -> Outcome:
+    """Return *outcome* with the ids of all parts; without any where a part has none: its receipt tells of nothing."""
+    known = tuple(each for each in ids if each is not None)
+    if isinstance(outcome, Accepted) and len(known) == len(ids):
+        return outcome._replace(part_ids=known)
+    return outcome
 
 
 def _checked(config: SmppConfig) -> None:

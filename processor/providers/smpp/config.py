@@ -38,6 +38,7 @@ class SmppConfig:
     # The message.
     service_type: str = ""
     registered_delivery: int = 1  # §5.2.17: a receipt for every end; 0: none; 2: for failure only
+    receipt_ids: str = "same"  # how receipts write the ids of answers: same | decimal | hexadecimal | either
     gsm7_data_coding: int = 0  # §5.2.19: the centre's default alphabet
     ucs2_data_coding: int = 8  # §5.2.19
     payload: str = "udh"  # how long texts go: udh | message_payload

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from processor.providers.smpp.config import SmppConfig
 
 UDHI: Final = 0x40  # esm_class, §5.2.12: the payload begins with a user data header
-NO_RECEIPT: Final = 0
 
 
 class Parts(NamedTuple):
@@ -65,7 +64,7 @@ def _parts(recipient: str, text: Text, config: SmppConfig, submission: Submissio
     """
     Return a PDU for each part.
 
-    One receipt is asked for, the last part's, so that a message has one. The header's reference follows from
+    A receipt is asked for each: the message is delivered when all are. The header's reference follows from
     the message's id: a handset that meets the parts of a message again takes them for the same.
     """
     if text.segments == 1:
@@ -75,10 +74,7 @@ def _parts(recipient: str, text: Text, config: SmppConfig, submission: Submissio
     for part, octets in enumerate(text.parts, start=1):
         # 3GPP TS 23.040 §9.2.3.24.1: length of header, element 0, its length, reference, parts, this part.
         header = bytes((5, 0, 3, number, text.segments, part))
-        is_last = part == text.segments
-        pdus.append(
-            _submit(recipient, header + octets, config, text, tlvs=reference, esm_class=UDHI, is_receipt_wanted=is_last)
-        )
+        pdus.append(_submit(recipient, header + octets, config, text, tlvs=reference, esm_class=UDHI))
     return pdus
 
 
@@ -90,7 +86,6 @@ def _submit(
     *,
     tlvs: list[Tlv],
     esm_class: int = 0,
-    is_receipt_wanted: bool = True,
 ) -> bytes:
     return SubmitSm(
         config.source_addr,
@@ -102,7 +97,7 @@ def _submit(
         dest_addr_ton=config.dest_ton,
         dest_addr_npi=config.dest_npi,
         esm_class=esm_class,
-        registered_delivery=config.registered_delivery if is_receipt_wanted else NO_RECEIPT,
+        registered_delivery=config.registered_delivery,
         data_coding=config.gsm7_data_coding if text.encoding is Encoding.GSM7 else config.ucs2_data_coding,
         tlvs=tlvs,
     ).encode()

@@ -6,6 +6,7 @@ import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from string import hexdigits
 from typing import TYPE_CHECKING, Final
 
 from processor.providers.smpp.pdu import ID_CHARS_MAX, Tag
@@ -89,13 +90,16 @@ def id_key(provider_message_id: str) -> str:
     return provider_message_id.lstrip("0").lower() or "0"
 
 
-def id_keys(given: str) -> tuple[str, ...]:
+def id_keys(given: str, written: str = "either") -> tuple[str, ...]:
     """
     Return the keys of every id that may be meant by *given*, the likeliest first.
 
     Centres are known that answer in hexadecimal and send receipts in decimal, and the other way round.
-    Which it is cannot be told from an id; whoever looks one up compares the recipient as well.
+    Which it is cannot be told from an id, so configuration tells how a centre's receipts are *written*: the same as
+    its answers, in decimal, in hexadecimal, or either (then an id may be taken for another message's).
     """
+    if written != "either":
+        return (_READINGS[written](given),)
     keys = [id_key(given)]
     if len(given) <= ID_DIGITS_MAX and given.isascii() and given.isalnum():
         if given.isdecimal():
@@ -103,6 +107,23 @@ def id_keys(given: str) -> tuple[str, ...]:
         if all(each in "0123456789abcdefABCDEF" for each in given):
             keys.append(str(int(given, 16)))
     return tuple(dict.fromkeys(keys))
+
+
+def _from_decimal(given: str) -> str:
+    short = len(given) <= ID_DIGITS_MAX and given.isascii()
+    return f"{int(given):x}" if short and given.isdecimal() else id_key(given)
+
+
+def _from_hexadecimal(given: str) -> str:
+    short = 0 < len(given) <= ID_DIGITS_MAX
+    return str(int(given, 16)) if short and all(each in hexdigits for each in given) else id_key(given)
+
+
+_READINGS: Final[Mapping[str, Callable[[str], str]]] = {
+    "same": id_key,
+    "decimal": _from_decimal,
+    "hexadecimal": _from_hexadecimal,
+}
 
 
 def is_receipt(deliver: DeliverSm) -> bool:
@@ -114,8 +135,12 @@ def is_receipt(deliver: DeliverSm) -> bool:
     return deliver.esm_class & MESSAGE_TYPE in RECEIPT_TYPES or Tag.RECEIPTED_MESSAGE_ID in _tlvs(deliver)
 
 
-def parse(deliver: DeliverSm) -> Receipt | None:
-    """Return the receipt in *deliver*, its parameters before its text; None if it names no message."""
+def parse(deliver: DeliverSm, ids: str = "same") -> Receipt | None:
+    """
+    Return the receipt in *deliver*, its parameters before its text; None if it names no message.
+
+    *ids*: how its ids are written, see `id_keys`.
+    """
     tlvs = _tlvs(deliver)
     text = TEXT.split(_text(deliver, tlvs), maxsplit=1)[0]
     named = _shown(tlvs.get(Tag.RECEIPTED_MESSAGE_ID, b"")) or _found(ID, text)
@@ -123,7 +148,7 @@ def parse(deliver: DeliverSm) -> Receipt | None:
         return None
     return Receipt(
         provider_message_id=named,
-        id_keys=id_keys(named),
+        id_keys=id_keys(named, ids),
         state=_state(tlvs.get(Tag.MESSAGE_STATE, b""), text),
         error=_found(ERR, text) or _network_error(tlvs.get(Tag.NETWORK_ERROR_CODE, b"")),
         done_at=_found(DONE, text),

@@ -124,7 +124,7 @@ class Session:
             return RINVCMDID
         if not is_receipt(deliver):
             return ROK  # somebody wrote to us: nothing here reads that, and refused it would come again and again
-        receipt = parse(deliver)
+        receipt = parse(deliver, self._config.receipt_ids)
         if receipt is None:
             return RX_R_APPN
         try:

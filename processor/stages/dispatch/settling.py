@@ -153,6 +153,7 @@ class Settling:
                     segments=settled.segments,
                     encoding=settled.encoding,
                     refused=settled.refused,
+                    part_ids=settled.part_ids,
                 )
             case Over():
                 ended = Ended(settled.status, settled.reason, attempts, provider, settled.code, in_doubt=in_doubt)
