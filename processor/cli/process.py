@@ -35,6 +35,7 @@ from processor.stages.assembly import (
     dispatch_loops,
     intake_loops,
     run_loops,
+    tracking_loops,
 )
 from processor.stages.dispatch.caller import EventLoop
 from processor.stages.readiness import Readiness
@@ -160,6 +161,7 @@ class Process:
             errors_per_minute_max=limits.internal_errors_per_minute,
             controls=Controls() if "dispatch" in self._stages else None,
             hash_key=self._settings.suppression.hash_key(),
+            receipts=self._settings.receipts.policy(),
         )
 
     def _adapters(self, events: EventLoop, receipts: Receipts) -> Mapping[str, Adapter]:
@@ -180,13 +182,16 @@ class Process:
             "intake": lambda: intake_loops(parts),
             "delay": lambda: delay_loops(parts),
             "dispatch": lambda: [*control_loops(parts), *dispatch_loops(parts, adapters, events)],
-            TRACKING: lambda: [self._tracking(parts)],
+            TRACKING: lambda: [*tracking_loops(parts), *self._served(parts)],
         }
         return [loop for stage in self._stages for loop in made[stage]()]
 
-    def _tracking(self, parts: Parts) -> Loop:
+    def _served(self, parts: Parts) -> list[Loop]:
+        """Return what serves links and webhooks, where their public address is known."""
+        if self._settings.tracking.base_url is None:
+            return []
         try:
-            return tracking_loop(self._settings, parts)
+            return [tracking_loop(self._settings, parts)]
         except TrackingRefused as refused:
             raise NotStarted(str(refused)) from None
 

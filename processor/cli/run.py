@@ -10,7 +10,7 @@ from processor.cli.common import WRONG_INPUT, ConfigFile, fail, settings_of, spe
 from processor.cli.process import Process
 from processor.metrics import LOG_FIELDS_DROPPED
 from processor.settings import Settings
-from processor.stages.assembly import STAGES, TRACKING
+from processor.stages.assembly import STAGES
 
 EXAMPLES: Final = """Examples:
 
@@ -45,24 +45,19 @@ def run(
 
     SIGTERM or Ctrl-C stops it cleanly: calls under way are finished and recorded. A second one stops it at once.
     Instances with the same configuration share the work; each needs a slot of its own.
-    /metrics, /healthz and /readyz are served where the configuration says. The stage tracking is part of all where
-    tracking.base_url is set.
+    /metrics, /healthz and /readyz are served where the configuration says. The stage tracking joins receipts; where
+    tracking.base_url is set, it serves links and webhooks as well.
     """
     settings = _with_slot(settings_of(config), slot)
     logs.configure(level=settings.logs.level, format=settings.logs.format, on_dropped=LOG_FIELDS_DROPPED.inc)
-    process = Process(
-        settings,
-        _stages(stage, tracked=bool(settings.tracking.base_url)),
-        specs_of(settings),
-        apply_topics=apply_topics,
-    )
+    process = Process(settings, _stages(stage), specs_of(settings), apply_topics=apply_topics)
     raise typer.Exit(process.run())
 
 
-def _stages(chosen: list[Stage] | None, *, tracked: bool) -> tuple[str, ...]:
+def _stages(chosen: list[Stage] | None) -> tuple[str, ...]:
     if not chosen or Stage.ALL in chosen:
-        return (*STAGES, TRACKING) if tracked or Stage.TRACKING in (chosen or ()) else STAGES
-    return tuple(each for each in (*STAGES, TRACKING) if each in chosen)
+        return STAGES
+    return tuple(each for each in STAGES if each in chosen)
 
 
 def _with_slot(settings: Settings, slot: str | None) -> Settings:

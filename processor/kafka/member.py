@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, Final, Protocol
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from processor.kafka.committed import Committed, CommittedOffsets, Place
@@ -20,8 +20,12 @@ class Owner(Protocol):
         """Return the offset to start at, or None to hold the partition."""
         ...
 
-    def journal_lost(self, place: Place) -> None:
-        """Hold a partition whose log has moved on although nothing is committed for it."""
+    def journal_lost(self, place: Place) -> bool | None:
+        """
+        Take note of a partition whose log has moved on although nothing is committed for it.
+
+        It is held, unless the answer is True: then it starts at the first record that is left.
+        """
         ...
 
     def revoked(self, places: Sequence[Place]) -> None:
@@ -170,13 +174,20 @@ class Member:
             self._claim(place, committed)
         else:
             del self._pending[place]
-            self._owner.journal_lost(place)
+            self._journal_lost(place)
 
     def _claim(self, place: Place, committed: Committed) -> None:
         del self._pending[place]
         offset = self._owner.claimed(place, committed)
         if offset is not None:
             self._consumer.incremental_assign([TopicPartition(*place, offset)])
+            self.places.add(place)
+
+    def _journal_lost(self, place: Place) -> None:
+        if self._owner.journal_lost(place):
+            if place in self.places:
+                self._consumer.incremental_unassign([TopicPartition(*place)])
+            self._consumer.incremental_assign([TopicPartition(*place, OFFSET_BEGINNING)])
             self.places.add(place)
 
     # -- partitions that go -----------------------------------------------------------------------
@@ -221,7 +232,7 @@ class Member:
         if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
             self._owner.reached_end((topic, partition), message.offset() or 0)
         elif error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001
-            self._owner.journal_lost((topic, partition))
+            self._journal_lost((topic, partition))
         elif error.fatal():
             raise KafkaException(error)
         return False

@@ -24,6 +24,8 @@ def group_of(topic: str, names: Names) -> str | None:
     """Return the consumer group that reads *topic*; None for the topics that we only write."""
     if topic in {names.outbound, names.express}:
         return names.group("intake", "express" if topic == names.express else "rest")
+    if topic in {names.receipts, names.parts}:
+        return names.group("tracking", "receipts")
     kind, _, rest = topic.removeprefix(f"{names.prefix}.").partition(".")
     if kind == "delay":
         return names.group("delay", rest.partition(".")[0])

@@ -89,6 +89,11 @@ class Names:
         return f"{self.prefix}.receipts.orphaned"
 
     @property
+    def parts(self) -> str:
+        """Receipts of single parts of a text message, by the message's id: our own, to be added up."""
+        return f"{self.prefix}.receipts.parts"
+
+    @property
     def control(self) -> str:
         """Suppressions and recalls: the last one of each key is in force."""
         return f"{self.prefix}.control"
@@ -197,6 +202,7 @@ def _events(plan: Plan, names: Names, sizes: Sizes) -> tuple[TopicSpec, ...]:
         TopicSpec(names.engagement, sizes.events, small),
         TopicSpec(names.receipts, sizes.events, small),
         TopicSpec(names.orphans, 1, small),
+        TopicSpec(names.parts, sizes.events, small),
         TopicSpec(names.control, 1, _control()),
         TopicSpec(names.dead_letter, sizes.dead_letter, whole),
     )

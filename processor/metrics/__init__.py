@@ -28,11 +28,10 @@ know: Final = _families.know
 
 # ------------------------------------------------------------------------------------------------ closed sets of labels
 
-STAGES: Final = ("intake", "delay", "dispatch")
-TRACKING: Final = "tracking"
+STAGES: Final = ("intake", "delay", "dispatch", "tracking")
 ROUTES: Final = ("open", "click", "unsubscribe", "webhook", "probe", "none")
 STATUS_CLASSES: Final = ("2xx", "3xx", "4xx", "5xx")
-LOOPS: Final = ("intake", "intake.express", "delay.rest", "delay.urgent", "dispatch", "dispatch.express")
+LOOPS: Final = ("intake", "intake.express", "delay.rest", "delay.urgent", "dispatch", "dispatch.express", "receipts")
 OUTCOMES: Final = ("accepted", "deferred", "throttled", "rejected", "unknown")
 DISPATCH_VERDICT: Final = "dispatch"
 WAIT_VERDICT: Final = "wait"
@@ -164,6 +163,22 @@ RECEIPTS: Final = _families.counter(
     provider=None,
     state=RECEIPT_STATES,
 )
+RECEIPTS_JOINED: Final = _families.counter(
+    "comm_receipts_joined_total", "Receipts whose message was found: an event tells what they say.", provider=None
+)
+RECEIPTS_IGNORED: Final = _families.counter(
+    "comm_receipts_ignored_total",
+    "Receipts that came again, or that say nothing of a message's status (enroute, accepted, unknown).",
+    provider=None,
+)
+RECEIPTS_ORPHANED: Final = _families.counter(
+    "comm_receipts_orphaned_total",
+    "Receipts whose message never came: they are on the topic of orphans.",
+    provider=None,
+)
+RECEIPTS_WAITING: Final = _families.gauge(
+    "comm_receipts_waiting", "Receipts that wait for their message, in this process's partitions.", provider=None
+)
 IN_DOUBT: Final = _families.counter(
     "comm_in_doubt_total",
     "Attempts started by a process that died, or answered ambiguously; the channel's policy decided.",
@@ -176,7 +191,7 @@ PRIORITY_CLAIMS_IGNORED: Final = _families.counter(
     channel=None,
 )
 INTERNAL_ERRORS: Final = _families.counter(
-    "comm_internal_errors_total", "Defects of the processor, each caught at one record.", stage=(*STAGES, TRACKING)
+    "comm_internal_errors_total", "Defects of the processor, each caught at one record.", stage=STAGES
 )
 
 # ------------------------------------------------------------------------------------------------------------- tracking
@@ -276,6 +291,10 @@ PARTITIONS_HELD: Final = _families.gauge(
 )
 
 # --------------------------------------------------------------------------------------------------------- this process
+
+MESSAGES_KNOWN: Final = Gauge(
+    "comm_messages_known", "Messages with which receipts are joined, on disk; since the horizon.", registry=REGISTRY
+)
 
 # `serve` adds comm_ready and comm_loop_beat_age_seconds{loop}, which tell what /readyz and /healthz tell.
 LOG_FIELDS_DROPPED: Final = Counter(

@@ -22,6 +22,7 @@ from processor.settings.models import (
     TopicsSettings,
 )
 from processor.settings.problems import Path
+from processor.settings.receipts import ReceiptsSettings
 from processor.settings.section import Section
 from processor.settings.tracking import SuppressionSettings, TrackingSettings
 
@@ -45,6 +46,7 @@ class Settings(Section):
     attachments: AttachmentsSettings = Field(default_factory=AttachmentsSettings)
     tracking: TrackingSettings = Field(default_factory=TrackingSettings)
     suppression: SuppressionSettings = Field(default_factory=SuppressionSettings)
+    receipts: ReceiptsSettings = Field(default_factory=ReceiptsSettings)
     metrics: MetricsSettings = Field(default_factory=MetricsSettings)
     logs: LogsSettings = Field(default_factory=LogsSettings)
 

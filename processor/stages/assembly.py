@@ -16,6 +16,7 @@ from processor.core.plan import Plan
 from processor.core.tiers import TIERS_S
 from processor.core.words import DelayClass, Lane
 from processor.kafka.connection import Connection
+from processor.kafka.replay import Replay
 from processor.kafka.topics import Names
 from processor.logs import logger
 from processor.metrics import Health
@@ -32,6 +33,11 @@ from processor.stages.dispatch.loop import DispatchLoop
 from processor.stages.dispatch.settling import Settling
 from processor.stages.dispatch.stopping import Stops
 from processor.stages.forward import Decider, ForwardLoop, Seat
+from processor.stages.joining.defects import Burials
+from processor.stages.joining.join import Join
+from processor.stages.joining.loop import JoinLoop
+from processor.stages.joining.policy import ReceiptPolicy
+from processor.stages.joining.receipts import Reports
 from processor.stages.judging import Delay, Intake, Judging
 from processor.stages.publish import Publisher
 from processor.stages.routes import Routes
@@ -40,10 +46,10 @@ from processor.stages.zones import zones
 
 log = logger()
 
-STAGES: Final = ("intake", "delay", "dispatch")
 TRACKING: Final = "tracking"
-"""The stage that serves links and webhooks; it has no part in the way of a message."""
+"""The stage that serves links and webhooks, and joins receipts; it has no part in the way of a message."""
 
+STAGES: Final = ("intake", "delay", "dispatch", TRACKING)
 LINGER_S: Final = 0.008
 """Lanes other than express gather results for this long: fewer, larger ticks."""
 
@@ -79,6 +85,7 @@ class Parts:
     errors_per_minute_max: int = PER_MINUTE_MAX
     controls: Controls | None = None  # None: nothing is suppressed or recalled
     hash_key: bytes = field(default=b"", repr=False)  # of suppressed addresses
+    receipts: ReceiptPolicy = field(default_factory=ReceiptPolicy)
 
     def publisher(self) -> Publisher:
         """Return what makes events."""
@@ -164,6 +171,25 @@ def dispatch_loops(parts: Parts, adapters: Mapping[str, Adapter], events: EventL
         if lanes_of:
             loops.append(_dispatch_loop(parts, adapters, events, reached, lanes_of, rates, express=express))
     return loops
+
+
+def tracking_loops(parts: Parts) -> list[Loop]:
+    """Return the loop that joins receipts with the messages that they are about."""
+    names, policy = parts.names, parts.receipts
+    since_ms = parts.clock.now_ms() - policy.horizon_ms - policy.patience_ms
+    return [
+        JoinLoop(
+            parts.connection,
+            parts.seat("receipts", "tracking", "receipts", [names.receipts, names.parts]),
+            Join(Reports(names, parts.open_codecs().events, parts.plan), policy),
+            Replay(parts.connection, names.delivery, parts.partitions[names.delivery], since_ms),
+            Burials(parts.publisher(), parts.clock.now_ms),
+            parts.clock,
+            parts.health,
+            tick_records_max=parts.tick_records_max,
+            errors_per_minute_max=parts.errors_per_minute_max,
+        )
+    ]
 
 
 def _dispatch_loop(

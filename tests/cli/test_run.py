@@ -9,13 +9,12 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from processor.kafka.admin import Topics
-from processor.metrics import STAGES
 from processor.sandbox.child import Child
 from processor.sandbox.ports import free_port
 from tests.cli.command import commproc, environment
 from tests.support.cluster import fresh
 from tests.support.eventually import eventually
-from tests.support.plant import TEXT, Plant, message
+from tests.support.plant import STAGES, TEXT, Plant, message
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,9 +11,10 @@ import pytest
 import smpp34
 
 from processor.core.outcome import Accepted, Deferred
+from processor.core.report import id_key
 from processor.core.words import Reason
 from processor.providers.smpp.adapter import SmppAdapter
-from processor.providers.smpp.receipt import Receipt, State, id_key
+from processor.providers.smpp.receipt import Receipt, State
 from processor.sandbox.ledger import read_ledger
 from processor.sandbox.ports import free_port
 from processor.sandbox.service import NotAvailable

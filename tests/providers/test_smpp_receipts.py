@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from processor.core.outcome import Accepted
+from processor.core.report import id_key
 from processor.providers.smpp import session
 from processor.providers.smpp.adapter import SmppAdapter
-from processor.providers.smpp.receipt import Receipt, State, id_key, id_keys, is_receipt, parse
+from processor.providers.smpp.receipt import Receipt, State, id_keys, is_receipt, parse
 from processor.sandbox.ledger import read_ledger
 from tests.providers.smsc_peer import DELIVER, DELIVER_RESP, Peer, against
 from tests.providers.test_smpp_session import one

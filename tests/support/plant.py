@@ -314,7 +314,8 @@ class Plant:
             | {"group.id": fresh("events"), "isolation.level": "read_committed", "enable.auto.commit": False}
             | {"auto.offset.reset": "earliest", "fetch.wait.max.ms": 20}
         )
-        topics = [self.names.delivery, self.names.retry, self.names.dead_letter, self.names.receipts]
+        names = self.names
+        topics = [names.delivery, names.retry, names.engagement, names.dead_letter, names.receipts]
         reader.assign([TopicPartition(*place, 0) for place in self.cluster.places(topics)])
         return reader
 

@@ -9,6 +9,7 @@ from enum import StrEnum
 from string import hexdigits
 from typing import TYPE_CHECKING, Final
 
+from processor.core.report import id_key
 from processor.providers.smpp.pdu import ID_CHARS_MAX, Tag
 
 if TYPE_CHECKING:
@@ -83,11 +84,6 @@ class Receipt:
 
 Receipts = Callable[[Receipt], Awaitable[None]]
 """Who takes receipts: one is acknowledged when this has returned, and asked for again if it raises."""
-
-
-def id_key(provider_message_id: str) -> str:
-    """Return what is compared of an id: without leading zeros, whatever its case."""
-    return provider_message_id.lstrip("0").lower() or "0"
 
 
 def id_keys(given: str, written: str = "either") -> tuple[str, ...]:

@@ -1,0 +1,99 @@
+"""A topic read by nobody's group: from an instant on, to its end, and then as it grows."""
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from processor.kafka.connection import Connection
+
+_ANSWER_S: Final = 2.0
+_AGAIN_S: Final = 0.5
+
+
+class Replay:
+    """
+    The committed records of all partitions of a topic since an instant; one thread uses it.
+
+    *positions* tells for each partition up to which offset everything was handed over; *current*, whether the end of
+    each was seen once, so that what is missing has not happened long ago.
+    """
+
+    def __init__(self, connection: Connection, topic: str, partitions: int, since_ms: int) -> None:
+        """Read nothing yet."""
+        self.positions: dict[int, int] = {}
+        self._topic = topic
+        self._partitions = partitions
+        self._since_ms = since_ms
+        self._ended: set[int] = set()
+        self._consumer = Consumer(
+            connection.common()
+            | {
+                "group.id": f"{topic}.replay",  # needed by the client; never joined, nothing is committed
+                "isolation.level": "read_committed",
+                "enable.auto.commit": False,
+                "auto.offset.reset": "earliest",
+                "enable.partition.eof": True,
+                "fetch.wait.max.ms": 20,
+                "fetch.queue.backoff.ms": 5,
+                "fetch.error.backoff.ms": 50,
+                "queued.max.messages.kbytes": 16_384,
+            }
+        )
+
+    @property
+    def current(self) -> bool:
+        """Tell whether the end of every partition was reached since the start."""
+        return len(self._ended) == self._partitions
+
+    def poll(self, most: int, timeout_s: float) -> Iterator[Message]:
+        """Return up to *most* records, to be taken to the end; none while Kafka is away. Waits for the first one."""
+        if not self.positions and not self._started():
+            return iter(())
+        messages = self._consumer.consume(1, timeout_s)
+        if messages and most > 1:
+            messages += self._consumer.consume(most - 1, 0)
+        return (message for message in messages if self._handed_over(message))
+
+    def reaches(self, offsets: Mapping[int, int]) -> bool:
+        """Tell whether everything before *offsets* was handed over."""
+        return all(self.positions.get(partition, -1) >= offset for partition, offset in offsets.items())
+
+    def close(self) -> None:
+        """Let the consumer go."""
+        self._consumer.close()
+
+    def _started(self) -> bool:
+        """Start each partition at the first record since the instant; False where Kafka does not tell it."""
+        asked = [TopicPartition(self._topic, each, self._since_ms) for each in range(self._partitions)]
+        try:
+            # Before the times: where nothing is that young, what comes behind this end is.
+            ends = {part.partition: self._end(part) for part in asked}
+            found = self._consumer.offsets_for_times(asked, _ANSWER_S)
+        except KafkaException:
+            self._consumer.poll(_AGAIN_S)
+            return False
+        if any(part.error is not None for part in found):
+            return False
+        starts = {part.partition: part.offset if part.offset >= 0 else ends[part.partition] for part in found}
+        self.positions = starts
+        self._consumer.assign([TopicPartition(self._topic, each, offset) for each, offset in starts.items()])
+        return True
+
+    def _end(self, part: TopicPartition) -> int:
+        marks = self._consumer.get_watermark_offsets(part, _ANSWER_S)
+        if marks is None:
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT))  # noqa: SLF001
+        return int(marks[1])
+
+    def _handed_over(self, message: Message) -> bool:
+        error, partition, offset = message.error(), message.partition() or 0, message.offset() or 0
+        if error is None:
+            self.positions[partition] = offset + 1
+            return True
+        if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - librdkafka's own name
+            self.positions[partition] = max(offset, self.positions[partition])
+            self._ended.add(partition)
+        elif error.fatal():
+            raise KafkaException(error)
+        return False

@@ -1,0 +1,1 @@
+"""The join of receipts with messages, and of parts with texts."""
