@@ -34,7 +34,7 @@ def test_500_messages_add_up_and_nothing_is_left_behind(kafka: Broker, tmp_path:
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert "It adds up. Sent twice: 0. Sent early: 0." in done.stdout
-    assert "Exit codes of the stages: intake 0, delay 0, dispatch 0." in done.stdout
+    assert "Exit codes of the stages: intake 0, delay 0, dispatch 0, tracking 0." in done.stdout
     assert sum(counted(done.stdout).values()) == ASKED
     assert counted(done.stdout) == {
         "SENT": 445,

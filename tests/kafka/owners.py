@@ -26,6 +26,7 @@ class Witness:
     owned: set[Place] = field(default_factory=set)
     held: list[Place] = field(default_factory=list)
     refuse: bool = False  # hold whatever comes
+    goes_on: bool = False  # start a partition whose journal is lost at what is left of it
 
     def claimed(self, place: Place, committed: Committed) -> int | None:
         self.claims[place] = committed
@@ -35,8 +36,9 @@ class Witness:
         self.owned.add(place)
         return committed.offset
 
-    def journal_lost(self, place: Place) -> None:
+    def journal_lost(self, place: Place) -> bool:
         self.held.append(place)
+        return self.goes_on
 
     def revoked(self, places: Sequence[Place]) -> None:
         self.told.extend(("revoked", place, -1) for place in places)

@@ -62,6 +62,24 @@ def test_the_end_of_a_partition_is_told_after_the_records_before_it(cluster: Clu
         assert told.index(("end", 500)) > told.index(("record", 499))
 
 
+def test_an_owner_that_needs_no_journal_goes_on_with_what_is_left(cluster: Cluster, group: str) -> None:
+    # Never committed, or committed before what is left: receipts that Kafka has deleted are joined by nobody.
+    topic, known = cluster.make(fresh("member")), fresh("group")
+    cluster.put(topic, [b"a", b"b", b"c", b"d"])
+    cluster.commit(known, {(topic, 0): (1, "")})
+    cluster.admin.delete_records([TopicPartition(topic, 0, 2)])[TopicPartition(topic, 0)].result(10)
+
+    for each in (group, known):
+        with seated(cluster.connection, each, [topic]) as member:
+            member.witness.goes_on = True
+            member.polled_until(lambda member=member: len(member.records((topic, 0))) >= 2)
+            cluster.put(topic, [b"e"])
+            member.polled_until(lambda member=member: len(member.records((topic, 0))) > 2)
+
+        assert member.records((topic, 0))[:2] == [2, 3]
+        assert member.witness.held == [(topic, 0)]
+
+
 def test_a_partition_whose_offsets_are_gone_and_whose_log_has_moved_on_is_held(cluster: Cluster, group: str) -> None:
     topic = cluster.make(fresh("member"), partitions=2)
     for number in range(2):
