@@ -24,6 +24,8 @@ EXAMPLES: Final = """Examples:
 
   commproc sandbox --script staging.yaml
 
+  commproc sandbox --webhook-url http://127.0.0.1:8081/w/GatewaySMS
+
 A recipient says what happens to its message: bounce-550@example.com, defer-451-2x@example.com (twice, then accepted),
 throttle-421-1x@example.com, drop-after-dot@example.com, slow-3s@example.com; telephone numbers by their last digits:
 …0550 is refused, …04512 deferred twice, …0999 cut after it was taken. A script says it for others: `default: slow-50ms`
@@ -42,6 +44,9 @@ def sandbox(
     http_port: Annotated[int, typer.Option(help="Port of the HTTP service; 0: a free one.")] = 8025,
     smsc_port: Annotated[int, typer.Option(help="Port of the short message centre; 0: a free one.")] = 2775,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    webhook_url: Annotated[
+        str | None, typer.Option(metavar="URL", help="Called, signed, with a report of each message over HTTP.")
+    ] = None,
     ledger: Annotated[
         Path, typer.Option(metavar="PATH", help="File that gets a line for each message; it holds recipients.")
     ] = Path("sandbox-ledger.jsonl"),
@@ -56,8 +61,16 @@ def sandbox(
 ) -> None:
     """Run mail server, HTTP service and short message centre in the providers' place, with faults and a ledger."""
     try:
-        behaviour = {} if script is None else _read(script)
-        config = SandboxConfig(ledger, host, smtp_port, http_port, smsc_port, behaviour, mailbox=mailbox)
+        config = SandboxConfig(
+            ledger,
+            host,
+            smtp_port,
+            http_port,
+            smsc_port,
+            {} if script is None else _read(script),
+            mailbox=mailbox,
+            webhook_url=webhook_url,
+        )
         asyncio.run(_until_asked(config))
     except ValueError as error:
         fail(f"{script}: {error}")

@@ -2,12 +2,16 @@
 
 import os
 import tempfile
+from functools import partial
 from pathlib import Path
 
+from processor.kafka.reliable import Reliable
 from processor.settings import Settings
 from processor.stages.assembly import Parts
 from processor.stages.tracking.buffer import BufferTaken
+from processor.stages.tracking.reported import publisher
 from processor.stages.tracking.server import Listening, PortTaken, TrackingLoop
+from processor.stages.tracking.webhooks import Webhooks
 
 
 class TrackingRefused(Exception):
@@ -27,6 +31,7 @@ def tracking_loop(settings: Settings, parts: Parts) -> TrackingLoop:
             codec=parts.open_codecs().events,
             health=parts.health,
             instance=parts.slot,
+            webhooks=partial(_webhooks, settings, parts),
         )
     except PortTaken:
         raise TrackingRefused(f"Port {port} is taken; write another one, or 0, into tracking.port.") from None
@@ -35,6 +40,17 @@ def tracking_loop(settings: Settings, parts: Parts) -> TrackingLoop:
             f"{path} cannot be used ({taken}): another process has it, or its folder cannot be written to; give each "
             f"instance a kafka.slot of its own, or write another folder into tracking.buffer_folder."
         ) from None
+
+
+def _webhooks(settings: Settings, parts: Parts, reliable: Reliable) -> Webhooks:
+    tracking = settings.tracking
+    return Webhooks(
+        settings.webhook_configs(),
+        publisher(reliable, parts.names.receipts, parts.open_codecs().events.encode_receipt),
+        parts.clock.now_ms,
+        tracking.replay_window_ms,
+        tracking.base_url or "",
+    )
 
 
 def buffer_path(settings: Settings) -> Path:

@@ -14,6 +14,7 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector
 
 from processor.core.actor import Act, Actor
+from processor.core.vocabulary import STATES as RECEIPT_STATES
 from processor.core.words import TERMINAL, DelayClass, InDoubt, Lane, Reason, Status
 from processor.metrics.families import OTHER, Families, Family
 from processor.metrics.server import Health, Server, serve
@@ -39,17 +40,8 @@ NO_REASON: Final = "none"  # of a message that may go now
 VERDICT_KINDS: Final = (DISPATCH_VERDICT, WAIT_VERDICT, *(status.lower() for status in Status if status in TERMINAL))
 CONTROL_KINDS: Final = ("suppression", "recall")
 WAITING: Final = (Reason.NOT_STARTED, Reason.OUTSIDE_WINDOW, Reason.BACKING_OFF)
-RECEIPT_STATES: Final = (
-    "accepted",
-    "deleted",
-    "delivered",
-    "enroute",
-    "expired",
-    "rejected",
-    "undeliverable",
-    "unknown",
-)
 LINKS_KEPT: Final = ("strange", "too_long", "too_many")
+WEBHOOK_OUTCOMES: Final = ("accepted", "malformed", "not_safe", "unverified")
 UNTIL_CALL_S: Final = (0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0)
 CALL_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 TICK_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0)
@@ -178,6 +170,12 @@ RECEIPTS_ORPHANED: Final = _families.counter(
 )
 RECEIPTS_WAITING: Final = _families.gauge(
     "comm_receipts_waiting", "Receipts that wait for their message, in this process's partitions.", provider=None
+)
+WEBHOOK_CALLS: Final = _families.counter(
+    "comm_webhook_calls_total",
+    "Calls of providers' webhooks, by how they were answered; unverified is a 401, not_safe a 503.",
+    provider=None,
+    outcome=WEBHOOK_OUTCOMES,
 )
 IN_DOUBT: Final = _families.counter(
     "comm_in_doubt_total",

@@ -3,7 +3,8 @@ An HTTP service that takes e-mails and text messages, as hosted gateways do.
 
 `POST /email` and `POST /sms` take one message as a JSON object or a form: `message_id`, `attempt`, `to`,
 and what else there is; or several: `{"messages": [...]}`, answered with a result for each. Of several, one whose
-recipient asks for a cut line is left out of the results; if all ask, the line is cut.
+recipient asks for a cut line is left out of the results; if all ask, the line is cut. With a webhook, each accepted
+message is reported to it as delivered (callbacks.py).
 `PUT /behaviour` replaces the script, `GET /ledger?after=N` returns entries as JSON Lines, `GET /healthz` says ok.
 """
 
@@ -25,6 +26,7 @@ from processor.sandbox.smtp_stream import HungUp
 
 if TYPE_CHECKING:
     from processor.sandbox.behaviour import Behaviour, Rule
+    from processor.sandbox.callbacks import Callbacks
     from processor.sandbox.ledger import Ledger
     from processor.sandbox.mailbox import Mailbox
 
@@ -52,9 +54,16 @@ class HttpServer:
     """The service and its control endpoints."""
 
     def __init__(
-        self, ledger: Ledger, behaviour: Behaviour, *, login: tuple[str, str] | None, mailbox: Mailbox | None = None
+        self,
+        ledger: Ledger,
+        behaviour: Behaviour,
+        *,
+        login: tuple[str, str] | None,
+        mailbox: Mailbox | None = None,
+        callbacks: Callbacks | None = None,
     ) -> None:
         self._ledger = ledger
+        self._callbacks = callbacks
         self._behaviour = behaviour
         self._credentials = _credentials(login)
         self._mailbox = mailbox
@@ -82,6 +91,8 @@ class HttpServer:
         """Stop listening and hang up on everybody."""
         if self._runner is not None:
             await self._runner.cleanup()
+        if self._callbacks is not None:
+            await self._callbacks.close()
 
     # Messages.
 
@@ -137,6 +148,8 @@ class HttpServer:
         number = await self._ledger.record(replace(entry, accepted=accepted, code=code))
         if accepted and self._mailbox is not None and entry.protocol == PROTOCOLS["/email"]:
             self._mailbox.keep_call(number, asked)
+        if accepted and self._callbacks is not None:
+            self._callbacks.delivered(asked, number)
         if rule.delay_ms:
             await asyncio.sleep(rule.delay_ms / 1000)
         if rule.action is Action.DROP_AFTER_DOT:

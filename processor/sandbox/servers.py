@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from processor.sandbox.behaviour import Behaviour
+from processor.sandbox.callbacks import Callbacks
 from processor.sandbox.http_server import HttpServer
 from processor.sandbox.ledger import Ledger
 from processor.sandbox.mailbox import Mailbox
@@ -35,6 +36,8 @@ class SandboxConfig:
     smsc_tls: bool = False  # the short message centre speaks TLS alone, with that certificate
     mailbox: Path | None = None  # folder that keeps the mails; None: they are forgotten
     smsc_receipts: bool = True  # it sends a receipt for each message that asks for one
+    webhook_url: str | None = None  # called with a report of each message that the HTTP service accepts
+    webhook_key: str = field(default="sandbox-webhook-key", repr=False)
 
 
 class Sandbox:
@@ -51,8 +54,9 @@ class Sandbox:
         login = None if config.username is None else (config.username, config.password or "")
         tls = _tls(config.tls_certificate)
         mailbox = None if config.mailbox is None else Mailbox(config.mailbox)
+        callbacks = None if config.webhook_url is None else Callbacks(config.webhook_url, config.webhook_key)
         self._smtp = SmtpServer(self._ledger, self.behaviour, login=login, tls=tls, mailbox=mailbox)
-        self._http = HttpServer(self._ledger, self.behaviour, login=login, mailbox=mailbox)
+        self._http = HttpServer(self._ledger, self.behaviour, login=login, mailbox=mailbox, callbacks=callbacks)
         self.smsc = Smsc(
             self._ledger,
             self.behaviour,

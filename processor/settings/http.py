@@ -12,6 +12,7 @@ from processor.settings.kinds import Duration, JmesPath, Kind, Secret, Template,
 from processor.settings.models import Optional, PemFile
 from processor.settings.presets import Preset, UrlTemplate, completed
 from processor.settings.providers import Answer, Countries, ProviderSettings
+from processor.settings.webhooks import WebhookSettings
 
 SECRET_HEADERS = frozenset({"authorization", "proxy-authorization", "cookie", "x-api-key", "api-key"})
 SECRET_NAME: Final = re.compile(
@@ -100,6 +101,8 @@ class HttpSettings(ProviderSettings):
         30_000, alias="answer_timeout", ge=100, description="From the connection to the end of the answer."
     )
     answer_bytes_max: int = Field(65_536, ge=1_024, le=1_048_576, description="A longer answer is not read.")
+
+    webhook: WebhookSettings | None = Field(None, description="What it reports by calling us; without it nothing.")
 
     @model_validator(mode="before")
     @classmethod

@@ -162,7 +162,7 @@ def template(value: Any) -> Any:
         raise wrong("holds a placeholder that is not known", f"one of {', '.join(KNOWN)} between {{{{ and }}}}")
     if next(strays(value), None) is not None:
         what = "holds {{ that begins no placeholder"
-        raise wrong(what, "{{ NAME }}, or as the only key of a mapping {{ each NAME }}, join, with or url")
+        raise wrong(what, "{{ NAME }}, or as the only key of a mapping {{ each NAME }}, fit, join, with or url")
     return value
 
 

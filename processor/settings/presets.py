@@ -21,7 +21,15 @@ def completed(written: Any) -> Any:
         return written
     tree = read(presets.text(str(name)), name=str(name)).tree
     both = {key: _merged(tree[key], written[key]) for key in MERGED & tree.keys() & written.keys()}
-    return {**tree, **written, **both}
+    webhook = _webhook(tree.pop("webhook", {}), written.get("webhook"))
+    return {**tree, **written, **both, **webhook}
+
+
+def _webhook(preset: Mapping[str, Any], own: Any) -> Mapping[str, Any]:
+    """Return the section, if the provider has one: without a secret, which no preset knows, nothing is taken."""
+    if not isinstance(own, Mapping):
+        return {}
+    return {"webhook": {**preset, **own, "states": _merged(preset.get("states", {}), own.get("states", {}))}}
 
 
 def _merged(preset: Any, own: Any) -> Any:

@@ -7,6 +7,7 @@ from pydantic import Field
 from processor.core.plan import Channel, Form, Plan, Provider, RetryPolicy
 from processor.providers.catalogue import AdapterConfig
 from processor.providers.tracking.config import TrackingConfig
+from processor.providers.webhooks.config import WebhookConfig
 from processor.settings.adapters import AnyProvider
 from processor.settings.attachments import AttachmentsSettings
 from processor.settings.channels import ChannelSettings
@@ -66,6 +67,11 @@ class Settings(Section):
     def tracking_config(self) -> TrackingConfig | None:
         """Return what mails are tracked with; None if they are not."""
         return self.tracking.config(self.suppression.hash_key())
+
+    def webhook_configs(self) -> Mapping[str, WebhookConfig]:
+        """Return how calls of providers are taken, by the provider's name; of those that have a webhook."""
+        hooks = {name: getattr(provider, "webhook", None) for name, provider in self.providers.items()}
+        return {name: hook.config() for name, hook in hooks.items() if hook is not None}
 
     def _channel(self, code: str, channel: ChannelSettings) -> Channel:
         retry = channel.retry
@@ -141,6 +147,10 @@ def disagreements(settings: Settings) -> Iterator[Finding]:
                 what,
                 f"other providers of its bus provider and bus channel: {instead}",
             )
+    if settings.tracking.base_url is None:
+        for name in settings.webhook_configs():
+            what = "is heard by nobody: tracking has no base_url"
+            yield ("providers", name, "webhook"), what, "tracking: { base_url: https://… }, or leave webhook out"
     if settings.environment is Environment.PRODUCTION:
         yield from _plain_text(settings)
         yield from _unkeyed(settings)

@@ -12,6 +12,7 @@ from tests.kafka.owners import seated
 from tests.support.cluster import fresh
 
 if TYPE_CHECKING:
+    from tests.kafka.owners import Seated
     from tests.support.cluster import Cluster
 
 INSTANCE = "slot-0"
@@ -62,6 +63,10 @@ def test_the_end_of_a_partition_is_told_after_the_records_before_it(cluster: Clu
         assert told.index(("end", 500)) > told.index(("record", 499))
 
 
+def until_it_has(member: Seated, topic: str, count: int) -> None:
+    member.polled_until(lambda: len(member.records((topic, 0))) >= count)
+
+
 def test_an_owner_that_needs_no_journal_goes_on_with_what_is_left(cluster: Cluster, group: str) -> None:
     # Never committed, or committed before what is left: receipts that Kafka has deleted are joined by nobody.
     topic, known = cluster.make(fresh("member")), fresh("group")
@@ -72,9 +77,9 @@ def test_an_owner_that_needs_no_journal_goes_on_with_what_is_left(cluster: Clust
     for each in (group, known):
         with seated(cluster.connection, each, [topic]) as member:
             member.witness.goes_on = True
-            member.polled_until(lambda member=member: len(member.records((topic, 0))) >= 2)
+            until_it_has(member, topic, 2)
             cluster.put(topic, [b"e"])
-            member.polled_until(lambda member=member: len(member.records((topic, 0))) > 2)
+            until_it_has(member, topic, 3)
 
         assert member.records((topic, 0))[:2] == [2, 3]
         assert member.witness.held == [(topic, 0)]

@@ -53,6 +53,7 @@ def body_of(template: Template, asked: Submission, **settings: Any) -> Any:
 
 # Blocks.
 
+ECHO = "message_id=m%3A1&attempt=1&channel=Email"
 TWO = mail(cc=("bob@example.org", "eve@example.org"))
 FILED = mail(attachments=(Attachment("../a/b.pdf", "application/pdf", b"%PDF"), Attachment("c", "text/plain", b"")))
 
@@ -72,6 +73,9 @@ FILED = mail(attachments=(Attachment("../a/b.pdf", "application/pdf", b"%PDF"), 
         ([{"{{ with text }}": {"t": "{{ text }}"}}, {"{{ with html }}": {"h": "{{ html }}"}}], mail(), [{"t": "Hi"}]),
         ({"a": {"{{ with settings.on }}": 1}, "b": {"{{ with settings.off }}": 1}}, mail(), {"a": 1}),
         ({"at": {"{{ url settings.on }}": {"id": "{{ message_id }}"}}}, mail(), {"at": "https://x/y?z=1&id=m%3A1"}),
+        ({"at": {"{{ url settings.on }}": "{{ echo }}"}}, mail(), {"at": f"https://x/y?z=1&{ECHO}"}),
+        ({"n": {"{{ fit attempt }}": 1}, "no": {"{{ fit message_id }}": 2}}, mail(), {"n": "1"}),
+        ({"ș": {"{{ fit text }}": 1}, "none": {"{{ fit html }}": 9}}, mail(text="ș"), {}),
         ({"at": {"{{ url settings.off }}": {"id": "{{ message_id }}"}}}, mail(), {}),
         (
             {
@@ -106,6 +110,26 @@ FILED = mail(attachments=(Attachment("../a/b.pdf", "application/pdf", b"%PDF"), 
 )
 def test_a_block_gives_what_the_message_has(template: Template, asked: Submission, body: Any) -> None:
     assert body_of(template, asked, settings={"on": "https://x/y?z=1", "off": ""}) == body
+
+
+@pytest.mark.parametrize(
+    ("campaign_id", "external_id", "more"),
+    [
+        ("spring", "ref 1", "&campaign_id=spring&external_id=ref+1"),
+        ("spring", "x" * 1_024, "&campaign_id=spring"),
+        ("ș" * 100, "ref", "&external_id=ref"),
+        ("a&attempt=9", None, "&campaign_id=a%26attempt%3D9"),
+        ("\ud800", None, "&campaign_id=%3F"),
+    ],
+)
+def test_what_a_provider_gives_back_holds_as_much_as_fits(campaign_id: str, external_id: str | None, more: str) -> None:
+    asked = mail()
+    head = asked.message.head._replace(campaign_id=campaign_id, external_id=external_id)
+
+    found = body_of({"e": "{{ echo }}"}, Submission(asked.message._replace(head=head), 1))["e"]
+
+    assert found == ECHO + more
+    assert len(found) <= 512
 
 
 def test_what_is_the_same_for_every_message_is_not_shared_with_what_one_may_change() -> None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 PDF = Attachment('../re"port.pdf', "application/pdf", b"%PDF")
 MAIL = Message(
-    Head("m:1", "Email"),
+    Head("m:1", "Email", campaign_id="spring", external_id="ref 1"),
     to="ann@example.org",
     cc=("bob@example.org", "eve@example.org"),
     bcc=("max@example.org",),
@@ -36,7 +36,7 @@ MAIL = Message(
     attachments=(PDF,),
 )
 PLAIN = Message(Head("m:2", "Email"), to="bob@example.org", subject="Hello", text="Hi")
-SMS = Message(Head("m:1", "SMS"), to="40722000111", text="Bună")
+SMS = Message(Head("m:1", "SMS", campaign_id="spring", external_id="ref 1"), to="40722000111", text="Bună")
 SECRET = {"env": "SECRET"}
 BAD_KEY = Deferred(Reason.AUTHENTICATION_FAILED, "401")
 
@@ -57,7 +57,16 @@ class Preset:
 
 
 FROM = "Bank <bank@example.com>"
+OURS = {"message_id": "m:1", "channel": "Email", "campaign_id": "spring", "external_id": "ref 1", "attempt": "1"}
+PLAIN_OURS = {"message_id": "m:2", "channel": "Email", "attempt": "1"}
+ECHO = "message_id=m%3A1&attempt=1&channel={channel}&campaign_id=spring&external_id=ref+1"
 STATUS_URL = "https://bank.example/receipts?key=7"
+
+
+def sendgrid_names(ours: Mapping[str, str]) -> dict[str, str]:
+    """Its events have an attempt of their own, beside ours."""
+    return {"comm_attempt" if name == "attempt" else name: value for name, value in ours.items()}
+
 
 PRESETS: dict[str, Preset] = {
     "sendgrid": Preset(
@@ -72,7 +81,7 @@ PRESETS: dict[str, Preset] = {
                     "to": [{"email": "ann@example.org"}],
                     "cc": [{"email": "bob@example.org"}, {"email": "eve@example.org"}],
                     "bcc": [{"email": "max@example.org"}],
-                    "custom_args": {"message_id": "m:1"},
+                    "custom_args": sendgrid_names(OURS),
                 }
             ],
             "from": {"email": "bank@example.com", "name": "Bank"},
@@ -106,7 +115,7 @@ PRESETS: dict[str, Preset] = {
             ),
         ],
         plain={
-            "personalizations": [{"to": [{"email": "bob@example.org"}], "custom_args": {"message_id": "m:2"}}],
+            "personalizations": [{"to": [{"email": "bob@example.org"}], "custom_args": sendgrid_names(PLAIN_OURS)}],
             "from": {"email": "bank@example.com", "name": "Bank"},
             "subject": "Hello",
             "content": [{"type": "text/plain", "value": "Hi"}],
@@ -127,7 +136,7 @@ PRESETS: dict[str, Preset] = {
             ("subject", "Hello"),
             ("text", "Hi"),
             ("html", "<p>Hi</p>"),
-            ("v:message_id", "m:1"),
+            *((f"v:{name}", value) for name, value in OURS.items()),
             ("attachment", "re%22port.pdf", "application/pdf", b"%PDF"),
         ],
         [
@@ -146,7 +155,7 @@ PRESETS: dict[str, Preset] = {
             ("to", "bob@example.org"),
             ("subject", "Hello"),
             ("text", "Hi"),
-            ("v:message_id", "m:2"),
+            *((f"v:{name}", value) for name, value in PLAIN_OURS.items()),
         ],
     ),
     "postmark": Preset(
@@ -165,7 +174,7 @@ PRESETS: dict[str, Preset] = {
                 "TextBody": "Hi",
                 "HtmlBody": "<p>Hi</p>",
                 "MessageStream": "outbound",
-                "Metadata": {"message_id": "m:1"},
+                "Metadata": OURS,
                 "Attachments": [{"Name": 're"port.pdf', "Content": "JVBERg==", "ContentType": "application/pdf"}],
             }
         ],
@@ -191,7 +200,7 @@ PRESETS: dict[str, Preset] = {
                 "Subject": "Hello",
                 "TextBody": "Hi",
                 "MessageStream": "outbound",
-                "Metadata": {"message_id": "m:2"},
+                "Metadata": PLAIN_OURS,
             }
         ],
     ),
@@ -215,7 +224,10 @@ PRESETS: dict[str, Preset] = {
                         "Text": {"Data": "Hi", "Charset": "UTF-8"},
                         "Html": {"Data": "<p>Hi</p>", "Charset": "UTF-8"},
                     },
-                    "Headers": [{"Name": "X-Comm-Message-Id", "Value": "m:1"}],
+                    "Headers": [
+                        {"Name": "X-Comm-Message-Id", "Value": "m:1"},
+                        {"Name": "X-Comm-Echo", "Value": ECHO.format(channel="Email")},
+                    ],
                     "Attachments": [
                         {"FileName": 're"port.pdf', "RawContent": "JVBERg==", "ContentType": "application/pdf"}
                     ],
@@ -256,7 +268,10 @@ PRESETS: dict[str, Preset] = {
                 "Simple": {
                     "Subject": {"Data": "Hello", "Charset": "UTF-8"},
                     "Body": {"Text": {"Data": "Hi", "Charset": "UTF-8"}},
-                    "Headers": [{"Name": "X-Comm-Message-Id", "Value": "m:2"}],
+                    "Headers": [
+                        {"Name": "X-Comm-Message-Id", "Value": "m:2"},
+                        {"Name": "X-Comm-Echo", "Value": "message_id=m%3A2&attempt=1&channel=Email"},
+                    ],
                 }
             },
         },
@@ -275,7 +290,7 @@ PRESETS: dict[str, Preset] = {
             ("To", "+40722000111"),
             ("From", "+15005550006"),
             ("Body", "Bună"),
-            ("StatusCallback", f"{STATUS_URL}&message_id=m%3A1"),
+            ("StatusCallback", f"{STATUS_URL}&{ECHO.format(channel='SMS')}"),
         ],
         [
             (
@@ -316,7 +331,7 @@ PRESETS: dict[str, Preset] = {
             ("text", "Bună"),
             ("type", "unicode"),
             ("client-ref", "m:1"),
-            ("callback", f"{STATUS_URL}&message_id=m%3A1"),
+            ("callback", f"{STATUS_URL}&{ECHO.format(channel='SMS')}"),
         ],
         [
             (
@@ -360,8 +375,9 @@ PRESETS: dict[str, Preset] = {
                     "destinations": [{"to": "40722000111", "messageId": "m:1"}],
                     "content": {"text": "Bună"},
                     "webhooks": {
-                        "delivery": {"url": f"{STATUS_URL}&message_id=m%3A1"},
+                        "delivery": {"url": STATUS_URL},
                         "contentType": "application/json",
+                        "callbackData": ECHO.format(channel="SMS"),
                     },
                 }
             ]
@@ -501,7 +517,7 @@ ADDED: dict[str, Any] = {
     "sendgrid": lambda content: content["headers"],
     "mailgun": lambda content: {name[2:]: value for name, value in content if name.startswith("h:")},
     "postmark": lambda content: {each["Name"]: each["Value"] for each in content[0]["Headers"]},
-    "ses": lambda content: {each["Name"]: each["Value"] for each in content["Content"]["Simple"]["Headers"][1:]},
+    "ses": lambda content: {each["Name"]: each["Value"] for each in content["Content"]["Simple"]["Headers"][2:]},
 }
 
 

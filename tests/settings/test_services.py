@@ -80,6 +80,7 @@ def test_a_provider_s_own_keys_win_over_the_preset_s_one_row_at_a_time() -> None
         ({"headers": {"X-Auth-Token": "s3cret"}}, "writes X-Auth-Token in clear"),
         ({"query": {"api_key": "s3cret"}}, "writes api_key in clear"),
         ({"body": {"login": [{"appPassword": "s3cret"}]}}, "writes appPassword in clear"),
+        ({"body": {"x": {"{{ fit to }}": "80"}}}, "holds {{ that begins no placeholder"),
         ({"query": {"key": "{{ nobody }}"}}, "holds a placeholder that is not known"),
         ({"body": {"key": "{{ password }}"}}, "names password in a template, and nobody gives it"),
         ({"retry_after_headers": {"X-Wait": "weeks"}}, "is not one of the known values"),

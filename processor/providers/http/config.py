@@ -35,7 +35,7 @@ class HttpConfig:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)  # values may hold placeholders
     query: Mapping[str, str] = field(default_factory=dict, repr=False)  # likewise; appended to the URL
     body_kind: str = "json"  # json | form | multipart
-    settings: Mapping[str, str] = field(default_factory=dict)  # constants for placeholders: from address, display name
+    settings: Mapping[str, str] = field(default_factory=dict, repr=False)  # for placeholders
     countries: tuple[int, ...] = ()  # calling codes that may be sent to, for recipient_kind phone; none: all
     recipient_kind: str = "any"  # email | phone | any: the form that `to` must have
     # Authentication: none | basic (username, password) | bearer (token) | header (auth_header: [auth_scheme] token) |

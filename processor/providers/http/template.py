@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from processor.providers.http.config import HttpConfig, Template
 
 PLACEHOLDER: Final = re.compile(r"\{\{\s*([A-Za-z_]+(?:\.[A-Za-z0-9_-]+)?)\s*\}\}")
-BLOCK: Final = re.compile(r"\{\{\s*(each|join|with|url)\s+([A-Za-z_]+(?:\.[A-Za-z0-9_-]+)?)\s*\}\}")
+BLOCK: Final = re.compile(r"\{\{\s*(each|fit|join|with|url)\s+([A-Za-z_]+(?:\.[A-Za-z0-9_-]+)?)\s*\}\}")
 
 
 class Missing:
@@ -66,6 +66,21 @@ def _list_unsubscribe_post(scope: Scope) -> Json | Missing:
     return ONE_CLICK if (scope.form.list_unsubscribe or "").startswith(("https:", "http:")) else MISSING
 
 
+ECHO_CHARS_MAX: Final = 512
+"""Of all that a provider is to give back with its reports; the longest mail headers and URLs take it."""
+
+
+def _echo(scope: Scope) -> Json | Missing:
+    """Return our ids as the pairs of a query, as many as fit: what a report lacks is found by a join."""
+    head = scope.message.head
+    told = ("message_id", head.message_id), ("attempt", str(scope.attempt)), ("channel", head.channel)
+    text = urlencode(told)
+    for name, value in (("campaign_id", head.campaign_id), ("external_id", head.external_id)):
+        longer = f"{text}&{urlencode({name: value}, errors='replace')}" if value else text
+        text = longer if len(longer) <= ECHO_CHARS_MAX else text
+    return text
+
+
 NAMES: Final[Mapping[str, Fill]] = {
     "to": lambda scope: scope.message.to or MISSING,
     "to_digits": lambda scope: scope.message.to.removeprefix("+") or MISSING,
@@ -81,6 +96,7 @@ NAMES: Final[Mapping[str, Fill]] = {
     "channel": lambda scope: scope.message.head.channel,
     "external_id": lambda scope: scope.message.head.external_id or MISSING,
     "campaign_id": lambda scope: scope.message.head.campaign_id or MISSING,
+    "echo": _echo,
     "purpose": lambda scope: scope.message.head.purpose.value,
     "list_unsubscribe": _list_unsubscribe,
     "list_unsubscribe_post": _list_unsubscribe_post,
@@ -139,7 +155,7 @@ def strays(template: Template) -> Iterator[str]:
             yield template
     elif isinstance(template, Mapping):
         for key, value in template.items():
-            if "{{" in key and not (len(template) == 1 and BLOCK.fullmatch(key)):
+            if "{{" in key and not (len(template) == 1 and _is_block(key, value)):
                 yield key
             yield from strays(value)
     elif isinstance(template, list | tuple):
@@ -147,13 +163,19 @@ def strays(template: Template) -> Iterator[str]:
             yield from strays(value)
 
 
+def _is_block(key: str, value: Template) -> bool:
+    block = BLOCK.fullmatch(key)
+    return block is not None and (block[1] != "fit" or type(value) is int)
+
+
 def compiled(template: Template, config: HttpConfig) -> Fill | Constant:
     """
     Return what fills *template*; members whose value is missing are left out.
 
     A mapping with the one key `{{ each NAME }}` becomes a list with its value filled for each, `{{ join NAME }}` a
-    text with its value between them, `{{ with NAME }}` its value only if the message has NAME, `{{ url NAME }}` the
-    address NAME with the mapping as its query. What is the same for every message is worked out here, once.
+    text with its value between them, `{{ with NAME }}` its value only if the message has NAME, `{{ fit NAME }}` NAME
+    as text, if it is at most so many bytes of UTF-8, `{{ url NAME }}` the address NAME with the mapping, or a text that
+    is one already, as its query. What is the same for every message is worked out here, once.
     """
     if isinstance(template, str):
         return _leaf(template, config)
@@ -302,6 +324,16 @@ def _with(name: str, template: Template, config: HttpConfig) -> Fill | Constant:
     return lambda scope: MISSING if isinstance(read(scope), Missing) else make(scope)
 
 
+def _fit(name: str, template: Template, config: HttpConfig) -> Fill | Constant:
+    read, most = filler(value_of(name, config)), int(str(template))
+
+    def fill(scope: Scope) -> Json | Missing:
+        found = as_text(read(scope))
+        return found if 0 < len(found.encode("utf-8", "surrogatepass")) <= most else MISSING
+
+    return fill
+
+
 def _url(name: str, template: Template, config: HttpConfig) -> Fill | Constant:
     read, make = value_of(name, config), filler(compiled(template, config))
     if isinstance(read, Constant) and isinstance(read.value, Missing):
@@ -310,7 +342,8 @@ def _url(name: str, template: Template, config: HttpConfig) -> Fill | Constant:
 
     def fill(scope: Scope) -> Json | Missing:
         parts, query = urlsplit(as_text(base(scope))), make(scope)
-        pairs = urlencode({key: as_text(value) for key, value in query.items()} if isinstance(query, dict) else {})
+        given = {key: as_text(value) for key, value in query.items()} if isinstance(query, dict) else {}
+        pairs = query if isinstance(query, str) else urlencode(given)
         return urlunsplit(parts._replace(query="&".join(filter(None, (parts.query, pairs)))))
 
     return fill
@@ -318,6 +351,7 @@ def _url(name: str, template: Template, config: HttpConfig) -> Fill | Constant:
 
 BLOCKS: Final[Mapping[str, Callable[[str, Template, HttpConfig], Fill | Constant]]] = {
     "each": _each,
+    "fit": _fit,
     "join": _join,
     "with": _with,
     "url": _url,

@@ -1,6 +1,7 @@
 """Every answer but the redirects, made once."""
 
 from base64 import b64decode, b64encode
+from collections.abc import Mapping
 from hashlib import sha256
 from http import HTTPStatus
 from typing import Final, NamedTuple
@@ -91,9 +92,16 @@ def not_allowed(methods: str) -> Response:
     return _text(HTTPStatus.METHOD_NOT_ALLOWED, "method not allowed", ("allow", methods))
 
 
+_HEADERS: Final[Mapping[int, Headers]] = {
+    HTTPStatus.SERVICE_UNAVAILABLE: UNAVAILABLE.headers,
+    # Some services send their credentials only once they are asked (RFC 9110 §11.6.1).
+    HTTPStatus.UNAUTHORIZED: [("www-authenticate", 'Basic realm="webhooks", charset="UTF-8"'), *_PRIVATE],
+}
+
+
 def plain(status: int) -> Response:
     """Return an answer that says no more than its status."""
-    return Response(status, UNAVAILABLE.headers if status == HTTPStatus.SERVICE_UNAVAILABLE else _PRIVATE)
+    return Response(status, _HEADERS.get(status, _PRIVATE))
 
 
 def redirect(target: str) -> Response:
