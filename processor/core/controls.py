@@ -1,5 +1,5 @@
 """
-The suppressions and recalls that are in force, in some 20 bytes each: what is asked right before every provider call.
+The suppressions and recalls that are in force, in some 30 bytes each: what is asked right before every provider call.
 
 Each is kept as a 64-bit digest of its record's key. Among a million of them, one question in 18 million million would
 meet another one's digest; the addresses in the keys are themselves hashes with a secret key, so nobody can seek such a
