@@ -116,6 +116,7 @@ class TestDeclarations:
         seen = {label for family in metrics.REGISTRY.collect() for sample in family.samples for label in sample.labels}
 
         assert seen <= {
+            *("actor", "route", "type"),  # of the public side
             *("adapter", "channel", "delay_class", "kind", "lane", "le", "loop", "outcome", "policy", "provider"),
             *("python", "reason", "stage", "state", "status", "tier_seconds", "to", "topic", "verdict", "version"),
         }
