@@ -9,7 +9,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from processor.kafka.connection import Connection
 
 DELIVERY_TIMEOUT_MS: Final = 5_000
-_POLL_S: Final = 0.001
+_POLL_S: Final = 0.002
 
 Acknowledged = asyncio.Future[None]
 
@@ -18,7 +18,7 @@ class Reliable:
     """
     Publishes records one by one, idempotently; used from one event loop.
 
-    That loop itself asks, every millisecond while records are under way, what became of them. In a thread of its own
+    That loop itself asks, every 2 ms while records are under way, what became of them. In a thread of its own
     each acknowledgement would wait for the interpreter (5 ms, where the loop is busy), and then wake the loop, which
     costs more than to publish a record.
     """

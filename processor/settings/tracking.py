@@ -36,7 +36,9 @@ class TrackingSettings(Section):
     buffer_folder: Annotated[Text | None, Optional] = Field(
         None, description="Where events wait while Kafka is away; without it the system's folder for temporary files."
     )
-    buffer_bytes_max: Size = Field(256 << 20, ge=1 << 20, description="Most that waits there; then opens get a 503, and clicks go on uncounted.")
+    buffer_bytes_max: Size = Field(
+        256 << 20, ge=1 << 20, description="Most that waits there; then opens get a 503, clicks go on."
+    )
     body_bytes_max: Size = Field(1 << 20, ge=1_024, le=16 << 20, description="Of a webhook; then it is a 413.")
     header_timeout_ms: Duration = Field(
         5_000, alias="header_timeout", ge=1_000, le=60_000, description="For the head of a request; then it is cut off."

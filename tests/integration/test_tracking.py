@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from processor.core.control import address_hash
 from processor.core.events import Control, EngagementEvent
 from processor.core.tokens import Purpose, Sealer, Ticket
 from processor.sandbox.broker import find_broker
+from tests.cli.command import commproc
 from tests.support.cluster import fresh
 from tests.support.eventually import eventually
 from tests.support.plant import Plant
@@ -234,6 +236,19 @@ def test_slow_clients_are_cut_off(public: Public) -> None:
 def test_health_is_told(public: Public) -> None:
     assert ask(public.port, "GET", "/healthz").status == 200
     eventually(lambda: ask(public.port, "GET", "/readyz").status == 200, within_s=10)
+
+
+def test_a_taken_port_and_a_taken_buffer_are_told(public: Public) -> None:
+    tree = json.loads(public.plant.config.read_text())
+    taken = public.plant.folder / "taken.yaml"
+    taken.write_text(json.dumps(tree | {"tracking": tree["tracking"] | {"port": public.port}}))
+
+    port = commproc("run", "--stage", "tracking", "--slot", "1", config=taken, environ=public.plant.environ)
+    buffer = commproc("run", "--stage", "tracking", config=public.plant.config, environ=public.plant.environ)
+
+    assert (port.code, buffer.code) == (2, 2)
+    assert f"Port {public.port} is taken; write another one, or 0, into tracking.port." in port.err
+    assert "tracking.buffer_folder" in buffer.err
 
 
 @pytest.mark.slow

@@ -65,6 +65,9 @@ class Follower:
                 "enable.auto.commit": False,
                 "auto.offset.reset": "latest",
                 "queued.max.messages.kbytes": 4_096,
+                # Nobody waits for what is learned here: few, large answers.
+                "fetch.wait.max.ms": 500,
+                "fetch.min.bytes": 65_536,
             }
         )
         try:
