@@ -10,7 +10,6 @@ from urllib.parse import parse_qsl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from multidict import CIMultiDict
 
 from processor.core.message import Attachment, Head, Message
 from processor.core.outcome import Accepted, Deferred, Outcome, Rejected, Stage, Throttled, Unknown
@@ -39,7 +38,7 @@ def build(batch: list[Submission], config: HttpConfig) -> Request | Rejected:
 
 
 def answer(status: int, headers: dict[str, str] | None = None, body: bytes = b"") -> Answer:
-    return Answer(status, CIMultiDict(headers or {}), body)
+    return Answer(status, {name.lower(): value for name, value in (headers or {}).items()}, body)
 
 
 def body_of(template: Template, asked: Submission, **settings: Any) -> Any:

@@ -6,6 +6,7 @@ import asyncio
 import http.client
 import io
 import ssl
+import weakref
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -87,8 +88,8 @@ def test_an_answer_is_what_another_client_reads_however_it_is_cut(
     answer, goes_on = read(raw, cuts=cuts)
 
     assert answer is not None
-    found = {name.lower(): value for name, value in answer.headers.items()}
-    assert (answer.status, found, answer.body) == standard(raw)
+    assert (answer.status, answer.headers, answer.body) == standard(raw)
+    assert all(answer.header(name) == value for name, value in headers.items())
     assert goes_on == (framing != "end" or status == 204)
 
 
@@ -96,16 +97,16 @@ def test_an_answer_is_what_another_client_reads_however_it_is_cut(
     ("raw", "body", "goes_on"),
     [
         (EMPTY, b"", True),
-        (b"HTTP/1.1 202\nContent-Length: 2\n\n{}", b"{}", True),
+        (EMPTY + b"\r\n", b"", True),
+        (b"HTTP/1.1 202\r\nContent-Length: 2 \r\n\r\n{}", b"{}", True),
         (OK + b"Content-Length: 2\r\nConnection: close\r\n\r\n{}", b"{}", False),
         (OK + b"Content-Length: 2\r\nX: 1\r\nconnection: x, Close\r\n\r\n{}", b"{}", False),
         (b"HTTP/1.0 202 ok\r\nContent-Length: 2\r\n\r\n{}", b"{}", False),
         (b"HTTP/1.0 202 ok\r\nContent-Length: 2\r\nConnection: keep-alive\r\n\r\n{}", b"{}", True),
         (OK + b"Content-Length: 2\r\n\r\n{}HTTP/1.1 200", b"{}", False),
-        (OK + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n", b"{}", False),
+        (OK + b"Content-Length: 2\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n{}", b"{}", True),
         (OK + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\nHTTP/1.1 200", b"", False),
         (OK + b"Transfer-Encoding: gzip\r\n\r\nxx", b"xx", False),
-        (OK + b"X: a\r\n  b\r\nContent-Length: 0\r\n\r\n", b"", True),
         # Of these the status counts, and no more.
         (OK + b"Content-Length: 3\r\n\r\n{}", None, False),
         (OK + b"Content-Length: 1001\r\n\r\n", None, False),
@@ -134,25 +135,68 @@ def test_a_body_is_whole_and_within_its_bound_or_none_at_all(raw: bytes, body: b
         b"\x00\x01\r\n\r\n",
         b"HTTP/1.1 banana\r\n\r\n",
         b"HTTP/2 200 ok\r\n\r\n",
-        b"HTTP/1.1 099 ok\r\n\r\n",
+        b"HTTP/1.1 202\nContent-Length: 2\n\n{}",
         b"HTTP/1.1 2000 ok\r\n\r\n",
         OK + b"no colon\r\n\r\n",
         OK + b"X Y: 1\r\n\r\n",
         OK + b"X : 1\r\n\r\n",
         OK + b"X: \x00\r\n\r\n",
         OK + b"X: a\rb\r\n\r\n",
+        OK + b"X: a\r\n  b\r\nContent-Length: 0\r\n\r\n",
         OK + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
+        OK + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+        OK + b"Transfer-Encoding: chunked\r\nContent-Length: 2\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
         OK + b"Content-Length: -2\r\n\r\n{}",
         OK + b"Content-Length: \xb2\r\n\r\n{}",
         OK + b"X: " + b"x" * HEAD_BYTES_MAX,
+        OK + b"X: " + b"x" * HEAD_BYTES_MAX + b"\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 102 wait\r\n\r\n" * 4_000 + EMPTY,
+        b"HTTP/1.1 102 wait\r\nContent-Length: 2\r\n\r\n{}" + EMPTY,
     ],
 )
 def test_what_is_no_answer_is_told(raw: bytes) -> None:
-    with pytest.raises(Malformed):
-        read(raw)
+    for cuts in ((), range(1, min(len(raw), 200))):
+        with pytest.raises(Malformed):
+            read(raw, cuts=cuts)
 
 
-def test_any_number_of_interim_answers_comes_before_the_answer() -> None:
+@pytest.mark.parametrize("upgrade", [b"", b"Upgrade: x\r\nConnection: upgrade\r\n"])
+@pytest.mark.parametrize("more", [b"", b"\x00\x01", EMPTY])
+def test_a_connection_that_switches_protocols_carries_no_other_call(upgrade: bytes, more: bytes) -> None:
+    answer, goes_on = read(b"HTTP/1.1 101 now\r\n" + upgrade + b"\r\n" + more)
+
+    assert answer is not None
+    assert (answer.status, answer.body, goes_on) == (101, b"", False)
+
+
+def test_of_fields_with_one_name_the_first_counts_and_trailers_do_not() -> None:
+    head = OK + b"Retry-After: 1\r\nretry-after: 2 \r\nTransfer-Encoding: chunked\r\n\r\n"
+    answer, _ = read(head + b"0\r\nRetry-After: 3\r\nX: 4\r\n\r\n")
+
+    assert answer is not None
+    assert (answer.header("Retry-After"), answer.header("X")) == ("1", None)
+
+
+@pytest.mark.parametrize("endless", [b"0", b"0\r\nX: y", b"1;x"])
+def test_what_never_becomes_a_body_is_not_read_for_ever(endless: bytes) -> None:
+    reading = Reading(BYTES_MAX)
+    assert reading.fed(OK + b"Transfer-Encoding: chunked\r\n\r\n" + endless) is None
+
+    assert reading.fed(endless[-1:] * HEAD_BYTES_MAX) == Answer(202, {"transfer-encoding": "chunked"}, None)
+    assert reading.is_last
+
+
+def test_a_reading_that_is_done_is_freed_without_the_collector() -> None:
+    reading = Reading(BYTES_MAX)
+    left = weakref.ref(reading)
+    assert reading.fed(EMPTY) is not None
+
+    del reading
+
+    assert left() is None
+
+
+def test_many_interim_answers_come_before_the_answer() -> None:
     answer, _ = read(b"HTTP/1.1 102 wait\r\n\r\n" * 3_000 + EMPTY)
 
     assert answer is not None

@@ -156,14 +156,14 @@ def _by_message(results: Any, batch: Sequence[Submission], mapped: Mapped) -> di
 def _outcome(data: Any, asked: Submission, mapped: Mapped, means: Meaning, answer: Answer, now_ms: int) -> Outcome:
     own_code = _code(mapped.find("code", data), asked)
     if own_code is None and mapped.code_header is not None:
-        own_code = _code(answer.headers.get(mapped.code_header, "").partition(":")[0], asked)
+        own_code = _code((answer.header(mapped.code_header) or "").partition(":")[0], asked)
     if own_code is not None and own_code in mapped.codes:
         means = mapped.codes[own_code]
     elif mapped.code_decides and means is Meaning.ACCEPTED:
         means = Meaning.UNLISTED  # no code that tells: the status alone would say too much
     found = mapped.find("provider_message_id", data)
     if found is None and mapped.id_header is not None:
-        found = answer.headers.get(mapped.id_header)
+        found = answer.header(mapped.id_header)
     return outcome_of(
         means,
         code=own_code or str(answer.status),
@@ -177,11 +177,10 @@ def _wait_ms(answer: Answer, mapped: Mapped, means: Meaning, now_ms: int) -> int
     """Return the wait that is asked for; a vendor's own header counts only where it asks us to slow down."""
     if means is Meaning.ACCEPTED:
         return None
-    wait_ms = codes.retry_after_ms(answer.headers.get("Retry-After"), now_ms=now_ms)
+    wait_ms = codes.retry_after_ms(answer.header("Retry-After"), now_ms=now_ms)
     if wait_ms is None and means is Meaning.THROTTLED:
         waits = (
-            codes.vendor_wait_ms(answer.headers.get(name), kind, now_ms=now_ms)
-            for name, kind in mapped.wait_headers.items()
+            codes.vendor_wait_ms(answer.header(name), kind, now_ms=now_ms) for name, kind in mapped.wait_headers.items()
         )
         return next((wait for wait in waits if wait is not None), None)
     return wait_ms

@@ -2,7 +2,8 @@
 One HTTP/1.1 exchange; the only place where an HTTP provider is called.
 
 A connection carries one exchange at a time, and nothing is ever sent twice: once a request's first byte is handed to
-a connection, the message may have arrived. See reading.py for why no general client is used.
+a connection, the message may have arrived. A general client costs four times as much for each call as what it carries
+does, and repeats PUT unseen where a kept connection is cut under it: hence connections of our own.
 """
 
 from __future__ import annotations
