@@ -174,6 +174,19 @@ def test_what_a_provider_echoes_needs_no_message_of_ours(works: Plant) -> None:
     )
 
 
+def test_joiners_that_come_and_go_share_the_receipts_and_say_everything_once(works: Plant) -> None:
+    for number in range(120):
+        put(works, receipt(f"share-{number}"))
+        if number == 30:
+            works.start("tracking", slot="1", ready=False)
+        if number == 90:
+            assert works.terminate("tracking", slot="1") == 0
+        put(works, sent(f"share-{number}"))
+
+    eventually(lambda: len(told(works, "m-share")) == 120, within_s=60, what=lambda: len(told(works, "m-share")))
+    assert set(told(works, "m-share").values()) == {1}
+
+
 def test_no_report_is_lost_or_doubled_when_the_joiner_is_killed_in_mid_stream(works: Plant) -> None:
     count = 400
     for number in range(0, count, 2):

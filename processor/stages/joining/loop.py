@@ -133,15 +133,17 @@ class JoinLoop:
     def _take_in(self) -> None:
         self._poll(self._most, 0.0 if self._inbox or not self._replay.current else _POLL_S)
         while self._inbox:
-            record = self._inbox[0]
+            record = self._inbox.popleft()
             part = self._join.parts.get(record.place)
             if part is not None and isinstance(record, End):
                 part.skip_to(record.offset)
             elif part is not None and isinstance(record, Record) and record.offset >= part.read_to:
                 self._patiently(partial(self._receive, part, record))
-            self._inbox.popleft()
 
     def _receive(self, part: Part, record: Record) -> None:
+        if self._join.parts.get(record.place) is not part:
+            return  # lost while the registry was away
+
         def buried(error: Unreadable | TooLarge | None = None) -> None:
             if record.offset >= part.done.read_to:
                 part.outputs.append(self._defects.buried(record, error))
@@ -226,7 +228,7 @@ class JoinLoop:
         except (Fenced, Abandoned) as unknown:
             self._broken = str(unknown) or "abandoned"
             log.warning("producer.fenced", loop=self._seat.loop, error=self._broken)
-            self._join.drop(tuple(self._join.parts))
+            self._drop(tuple(self._join.parts))
         else:
             for place, (part, _, progress) in work.items():
                 self._acknowledged[place] = progress
@@ -250,8 +252,7 @@ class JoinLoop:
         """Take a new producer, and read again what the group has committed."""
         self._transactions.renew(self._meanwhile)
         self._broken = ""
-        self._join.drop(tuple(self._join.parts))
-        self._inbox.clear()
+        self._drop(tuple(self._join.parts))
         self._member.claim_again(tuple(self._member.places))
 
     # -- what the member tells --------------------------------------------------------------------
@@ -280,11 +281,18 @@ class JoinLoop:
             tries = iter(range(5))  # and no poll: this is called by one
             if mine:
                 self._publish(mine, dict(self._replay.positions), lambda: next(tries, None) is not None)
-        self._join.drop(places)
+        self._drop(places)
 
     def lost(self, places: Sequence[Place]) -> None:
         """Forget the partitions."""
+        self._drop(places)
+
+    def _drop(self, places: Sequence[Place]) -> None:
+        """Forget partitions, and what was read of them and not yet received: its next owner may be this loop."""
         self._join.drop(places)
+        left = [each for each in self._inbox if each.place not in places]
+        self._inbox.clear()
+        self._inbox.extend(left)  # in place: this may be called while a poll is about to add to it
 
     def reached_end(self, place: Place, offset: int) -> None:
         """Remember the end, once what lies before it was taken in."""
