@@ -73,6 +73,7 @@ class SmscSession:
         self.stream = stream
         self._server = server
         self._role: int | None = None
+        self._account = b""
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
@@ -116,10 +117,10 @@ class SmscSession:
         elif login is not None and login[1].encode() != password:
             self.stream.answer(pdu, RINVPASWD)
         else:
-            self._role = pdu.command_id
+            self._role, self._account = pdu.command_id, system_id
             self.stream.answer(pdu, body=NAME)
             if self._role != BIND_TRANSMITTER:
-                self._server.receipts.bound(self.stream)
+                self._server.receipts.bound(self.stream, self._account)
 
     def _submit(self, pdu: Pdu) -> None:
         try:
@@ -163,7 +164,8 @@ class SmscSession:
         submit = asked.submit
         self.stream.answer(asked.pdu, body=smsc_id.encode("ascii") + b"\0")
         if self._server.sends_receipts and submit.registered_delivery & 1:  # §5.2.17
-            self._server.receipts.owe(Owed(smsc_id, submit.source_addr, submit.destination_addr, time.time()))
+            owed = Owed(self._account, smsc_id, submit.source_addr, submit.destination_addr, time.time())
+            self._server.receipts.owe(owed)
 
 
 class Smsc(Listener):

@@ -19,8 +19,9 @@ DELIVERED: Final = b"\x02"  # SMPP 3.4 §5.2.28
 
 @dataclass(frozen=True, slots=True)
 class Owed:
-    """A receipt; its message went from *source* to *recipient*."""
+    """A receipt; its message went from *source* to *recipient*, for an *account*: its receivers are told, no others."""
 
+    account: bytes  # system_id
     smsc_id: str
     source: str
     recipient: str = field(repr=False)
@@ -48,7 +49,7 @@ class Receipts:
     def __init__(self) -> None:
         self._owed: list[Owed] = []
         self._sent: dict[tuple[SmscStream, int], Owed] = {}
-        self._receivers: list[SmscStream] = []
+        self._receivers: dict[SmscStream, bytes] = {}  # their accounts, in the order of their binds
 
     def __len__(self) -> int:
         """How many are not acknowledged."""
@@ -59,15 +60,14 @@ class Receipts:
         self._owed.append(receipt)
         self.send()
 
-    def bound(self, stream: SmscStream) -> None:
-        """Send to *stream* from now on, and what waited at once."""
-        self._receivers.append(stream)
+    def bound(self, stream: SmscStream, account: bytes) -> None:
+        """Send what is *account*'s to *stream* from now on, and what waited at once."""
+        self._receivers[stream] = account
         self.send()
 
     def left(self, stream: SmscStream) -> None:
         """Keep what *stream* did not acknowledge."""
-        if stream in self._receivers:
-            self._receivers.remove(stream)
+        self._receivers.pop(stream, None)
         for key in [key for key in self._sent if key[0] is stream]:
             self._owed.append(self._sent.pop(key))
         self.send()
@@ -79,12 +79,13 @@ class Receipts:
             self._owed.append(receipt)
 
     def send(self) -> None:
-        """Send what is owed, if anybody is bound to receive."""
-        if not self._receivers:
-            return
+        """Send what is owed to whom somebody is bound to receive it for."""
         owed, self._owed = self._owed, []
         for receipt in owed:
-            stream = self._receivers[0]
+            stream = next((each for each, account in self._receivers.items() if account == receipt.account), None)
+            if stream is None:
+                self._owed.append(receipt)
+                continue
             sequence = stream.next_sequence()
             self._sent[stream, sequence] = receipt
             stream.send(receipt.pdu(sequence))

@@ -14,7 +14,8 @@ from processor.cli.common import FAILED, fail
 from processor.cli.demo.account import Account, latencies_ms
 from processor.cli.demo.feed import Feed
 from processor.cli.demo.held import held
-from processor.cli.demo.mix import WAITING, mix
+from processor.cli.demo.mix import MISTAKE, WAITING, mix, newsletters
+from processor.cli.demo.readers import Readers
 from processor.cli.demo.screen import Screen, Snapshot, snapshot_statuses
 from processor.cli.demo.stack import Stack
 from processor.cli.demo.summary import print_account, told
@@ -32,6 +33,7 @@ EXAMPLES: Final = """Examples:
   commproc demo --keep
 """
 DONE_WITHIN_S: Final = 60.0
+RECALL_AFTER_S: Final = 3.0
 _POLL_S: Final = 0.25
 
 
@@ -43,7 +45,7 @@ def demo(
     """
     Send 500 messages through a whole processor on this machine, and add up what became of them.
 
-    Starts Kafka (or takes the one in KAFKA_BOOTSTRAP), a mail server and an HTTP service in the providers' place, and
+    Starts Kafka (or takes the one in KAFKA_BOOTSTRAP), servers in the providers' place, readers of the newsletters, and
     each stage as a process. The exit code is 0 if every message is accounted for, exactly once, and 1 if not.
     """
     screen = Screen()
@@ -68,23 +70,27 @@ def demo(
 def _run(stack: Stack, screen: Screen, *, keep: bool) -> bool:
     """Send the mix, watch it, add it up; tells whether it does."""
     codecs, connection, asks = open_codecs(), stack.settings.kafka.connection(), mix()
+    readers = Readers(stack.mailbox, stack.settings.tracking.base_url or "")
     with Watch(connection, stack.names, codecs.events, stack.ledger) as watch:
-        with Feed(connection, stack.names, codecs.outbound, asks) as feed, screen:
-            _watch(stack, feed, watch, screen)
+        with Feed(connection, stack.names, codecs.outbound, asks) as feed, readers, screen:
+            _watch(stack, feed, watch, readers, screen)
         exit_codes = {} if keep else stack.stop()
         watch.drain()
         left = held(connection, stack.names, stack.settings.plan())
-        account = Account(len(asks), feed.acknowledged, watch.evidence(), left, exit_codes)
+        account = Account(len(asks), feed.acknowledged, watch.evidence(), left, exit_codes, tuple(readers.acts))
     print_account(screen.console, account, {name: p.adapter for name, p in stack.settings.providers.items()})
     return not account.problems()
 
 
-def _watch(stack: Stack, feed: Feed, watch: Watch, screen: Screen) -> None:
-    """Return when every message has ended or waits for tomorrow, or when that will not come about."""
-    began_s = monotonic()
-    while not (settled := feed.done and _settled(feed, watch)):
+def _watch(stack: Stack, feed: Feed, watch: Watch, readers: Readers, screen: Screen) -> None:
+    """Return when all has ended or waits for tomorrow and all newsletters are read, or when that will not be."""
+    began_s, recalled = monotonic(), False
+    while not (settled := feed.done and _settled(feed, watch) and _read(readers, watch)):
         watch.poll(_POLL_S)
         screen.show(_snapshot(feed, watch, monotonic() - began_s))
+        if not recalled and monotonic() - began_s > RECALL_AFTER_S:
+            recalled = True
+            stack.recall(MISTAKE)
         if stack.ended() or monotonic() - began_s > DONE_WITHIN_S:
             break
     screen.show(_snapshot(feed, watch, monotonic() - began_s), last=True)
@@ -104,6 +110,11 @@ def _settled(feed: Feed, watch: Watch) -> bool:
     )
 
 
+def _read(readers: Readers, watch: Watch) -> bool:
+    """Tell whether every newsletter was read, and the events tell all of it."""
+    return readers.count >= newsletters() and len(watch.engagement) >= len(readers.acts)
+
+
 def _snapshot(feed: Feed, watch: Watch, seconds: float) -> Snapshot:
     acknowledged = feed.acknowledged.copy()  # the feed's thread adds to it
     return Snapshot(
@@ -115,6 +126,7 @@ def _snapshot(feed: Feed, watch: Watch, seconds: float) -> Snapshot:
         watch.waiting_by_tier(),
         len(watch.entries),
         latencies_ms(acknowledged, watch.entries),
+        Counter(event.type for event in watch.engagement),
     )
 
 

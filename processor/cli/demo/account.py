@@ -10,6 +10,7 @@ from typing import Final
 from processor.cli.demo.feed import Acknowledged
 from processor.cli.demo.held import Held
 from processor.cli.demo.mix import UNREADABLE, WAITING, ending
+from processor.cli.demo.readers import Act
 from processor.cli.demo.watch import Evidence
 from processor.core.lanes import BY_URGENCY
 from processor.core.words import DEAD_LETTERED, Lane, Status
@@ -27,6 +28,7 @@ class Account:
     evidence: Evidence
     held: Sequence[Held]
     exit_codes: Mapping[str, int]  # of the stages; empty while they run
+    acts: Sequence[Act] = ()  # of the people who got the newsletters, as the tracking stage confirmed them
 
     @cached_property
     def endings(self) -> Mapping[str, Sequence[str]]:
@@ -156,6 +158,13 @@ def _events_once(account: Account) -> Iterator[str]:
     yield from _about([each for (each, _), count in attempts.items() if count > 1], "have two events for one attempt")
 
 
+def _acts_told(account: Account) -> Iterator[str]:
+    done = Counter((act.type, act.message_id) for act in account.acts)
+    told = Counter((event.type, event.message_id) for event in account.evidence.engagement)
+    yield from _about([each for _, each in done - told], "were opened, clicked or left, and no event tells it")
+    yield from _about([each for _, each in told - done], "have an event of an act that nobody did")
+
+
 def _never_early(account: Account) -> Iterator[str]:
     yield from _about(account.early(), "were sent before they were due")
 
@@ -175,6 +184,7 @@ CHECKS: Final[Sequence[Callable[[Account], Iterator[str]]]] = (
     _providers_as_asked,
     _dead_letters,
     _events_once,
+    _acts_told,
     _never_early,
     _clean_stops,
 )

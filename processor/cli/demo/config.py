@@ -13,10 +13,16 @@ RETRY: Final = {"max_attempts": 3, "interval": "1s"}
 
 
 def write_config(path: Path, *, prefix: str, bootstrap: str, ports: Mapping[str, int]) -> None:
-    """Write the configuration to *path*: topics under *prefix*, providers at *ports* (smtp, http, smsc)."""
+    """Write the configuration to *path*: topics under *prefix*, providers at *ports* (smtp, http, smsc), links too."""
     tree = yaml.safe_load(DEFAULT.read_text(encoding="utf-8"))
     tree["kafka"] = {"bootstrap": bootstrap}
     tree["topics"] = {"prefix": prefix}
+    tree["tracking"] = {
+        "base_url": f"http://127.0.0.1:{ports['links']}",
+        "port": ports["links"],
+        "human_after": "500ms",  # its people are quick
+        "buffer_folder": str(path.parent),
+    }
     for channel in tree["channels"].values():
         channel["retry"] = dict(RETRY)
     for provider in tree["providers"].values():

@@ -63,6 +63,12 @@ class Recipient:
 
 
 ACCEPTING: Final = Recipient()
+LEFT: Final = Recipient("left")
+"""Who has had enough of newsletters."""
+
+MISTAKE: Final = "mistake"
+"""The campaign that is recalled while it waits."""
+
 TWICE_DEFERRING: Final = Recipient("defer-451-2x", "04512")
 DEFERRING: Final = Recipient("defer-451", "04510")
 BOUNCING: Final = Recipient("bounce-550", "0550")
@@ -82,6 +88,7 @@ class Case:
     times: Times = lambda _: {}
     over_ms: int = 5_000  # produced evenly over so long
     garbage: bool = False
+    campaign: str = "demo"
 
     @property
     def prompt(self) -> bool:
@@ -111,7 +118,18 @@ CASES: Final = (
     Case("hosted", "e-mails through the gateway they name", 50, SENT, (HOSTED,)),
     Case("sms", "text messages, urgent", 50, SENT, (SMS,), Lane.HIGH),
     Case("api", "text messages through the provider they name", 40, SENT, (API,)),
-    Case("campaign", "a campaign, all at the same moment", 140, SENT, CAMPAIGN, Lane.BULK, over_ms=0),
+    Case("campaign", "a campaign, all at the same moment", 125, SENT, CAMPAIGN, Lane.BULK, over_ms=0),
+    Case("left", "newsletters to people who had left", 5, "SUPPRESSED recipient_suppressed", (NEWS,), recipient=LEFT),
+    Case(
+        "mistake",
+        "a campaign recalled before it was due",
+        10,
+        "CANCELLED recalled",
+        (NEWS, SMS),
+        times=_starts_in(10_000),
+        over_ms=1_000,
+        campaign=MISTAKE,
+    ),
     Case("otp-mail", "one-time passwords by e-mail", 25, SENT, (OTP_MAIL,), Lane.EXPRESS, over_ms=9_000),
     Case("otp-sms", "one-time passwords by text message", 25, SENT, (OTP_SMS,), Lane.EXPRESS, over_ms=9_000),
     Case("in-3s", "due in 3 s", 20, SENT, times=_starts_in(3_000), over_ms=1_000),
@@ -185,18 +203,32 @@ class Ask:
             route.channel,
             provider=route.provider if route.named else None,
             priority=PRIORITIES[case.lane],
-            campaign_id="demo",
+            campaign_id=case.campaign,
             purpose=Purpose.OTP if self.express else Purpose.TRANSACTIONAL,
             **case.times(now_ms),
         )
         text = f"This is message {self.message_id} of the demo."
         if route.action is Action.EMAIL:
-            to = f"{case.recipient.local_part}+{self.number}@demo.example"
+            to = _address(case.recipient, self.number)
             link = f'<a href="{PAGE.format(self.message_id)}">Read on</a>'
             return Message(head, to=to, subject="Demo", text=text, html=f"<p>{text} {link}</p>")
         # Ten digits, as the plan of +1 has them, in an area that has no telephones (555).
         digits = case.recipient.digits
         return Message(head, to=f"+1555{self.number:0{7 - len(digits)}}{digits}", text=text)
+
+
+def _address(recipient: Recipient, number: int) -> str:
+    return f"{recipient.local_part}+{number}@demo.example"
+
+
+def left_before() -> tuple[str, ...]:
+    """Return the addresses that are on the suppression list from the beginning."""
+    return tuple(_address(LEFT, number) for case in CASES if case.recipient is LEFT for number in range(case.count))
+
+
+def newsletters() -> int:
+    """Return how many mails people get that they open, click in, and unsubscribe from."""
+    return sum(NEWSLETTERS.fullmatch(ask.message_id) is not None and ask.route.action is Action.EMAIL for ask in mix())
 
 
 def mix() -> tuple[Ask, ...]:

@@ -29,6 +29,7 @@ class Snapshot:
     tiers: Mapping[int, int]  # messages that wait, by the seconds of their tier
     attempts: int  # provider calls that the sandbox has seen
     latencies_ms: Mapping[Lane, Sequence[int]]
+    engagement: Mapping[str, int]  # events by type
 
 
 class Screen:
@@ -68,6 +69,7 @@ class Screen:
 
 def _line(now: Snapshot) -> str:
     parts = [f"acknowledged {now.acknowledged}/{now.asked}", *(f"{status} {n}" for status, n in now.statuses.items())]
+    parts += [f"{what} {count}" for what, count in now.engagement.items()]
     parts += [f"unreadable {now.unreadable}", f"waiting {_tiers(now.tiers)}", f"attempts {now.attempts}"]
     if now.latencies_ms.get(Lane.EXPRESS):
         express = now.latencies_ms[Lane.EXPRESS]
@@ -83,6 +85,8 @@ def _table(now: Snapshot) -> Table:
     table.add_row("unreadable", str(now.unreadable))
     table.add_row("waiting, by tier", _tiers(now.tiers))
     table.add_row("attempts at providers", str(now.attempts))
+    for what, count in now.engagement.items():
+        table.add_row(f"newsletters {what}", str(count))
     for lane, values in now.latencies_ms.items():
         figures = f"p50 {percentile(values, 0.5)} ms, p99 {percentile(values, 0.99)} ms"
         table.add_row(f"latency, {lane}", figures)

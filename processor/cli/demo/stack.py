@@ -15,6 +15,7 @@ from typing import Final, Self
 from confluent_kafka.admin import AdminClient
 
 from processor.cli.demo.config import write_config
+from processor.cli.demo.mix import left_before
 from processor.kafka.topics import Names
 from processor.sandbox.broker import Broker, GivenBroker, find_broker
 from processor.sandbox.child import Child
@@ -44,7 +45,7 @@ class Stack:
         self.folder = Path(tempfile.mkdtemp(prefix="commproc-demo-"))
         self.config = self.folder / "commproc.yaml"
         self.ledger = self.folder / "ledger.jsonl"
-        self.ports = {name: free_port() for name in ("smtp", "http", "smsc", *STAGES)}
+        self.ports = {name: free_port() for name in ("smtp", "http", "smsc", "links", *STAGES)}
         self.names = Names(f"demo-{token_hex(3)}")
         self.keep_folder = False
 
@@ -82,9 +83,18 @@ class Stack:
         """Return the file with the output of one of our processes."""
         return self.folder / name / "server.log"
 
+    @property
+    def mailbox(self) -> tuple[str, int]:
+        """Return where the sandbox shows the mails that it accepted."""
+        return "127.0.0.1", self.ports["http"]
+
     def metrics_url(self, stage: str) -> str:
         """Return where the metrics of *stage* are."""
         return f"http://127.0.0.1:{self.ports[stage]}/metrics"
+
+    def recall(self, campaign: str) -> None:
+        """Recall a campaign, as an operator does; returns before it is done."""
+        self._child("recall", "recall", "--campaign", campaign, "--within", "0")
 
     # -- in order ---------------------------------------------------------------------------------
 
@@ -98,6 +108,7 @@ class Stack:
         smtp, http, smsc = (f"127.0.0.1:{self.ports[name]}" for name in ("smtp", "http", "smsc"))
         self._say("sandbox", f"SMTP {smtp}, HTTP http://{http}, SMPP {smsc}")
         self._topics()
+        self._suppressed()
         self._stages()
 
     def _found_broker(self) -> str:
@@ -109,7 +120,7 @@ class Stack:
 
     def _sandbox(self) -> None:
         ports = [part for name in ("smtp", "http", "smsc") for part in (f"--{name}-port", str(self.ports[name]))]
-        self._child("sandbox", "sandbox", *ports, "--ledger", str(self.ledger))
+        self._child("sandbox", "sandbox", *ports, "--ledger", str(self.ledger), "--mailbox", str(self.folder / "mails"))
 
     def _topics(self) -> None:
         began_s = monotonic()
@@ -117,6 +128,14 @@ class Stack:
         if not child.ended(within_s=READY_WITHIN_S) or child.exit_code:
             raise DidNotStart(f"`commproc topics apply` failed:\n{child.last_lines()}")
         self._say("topics", f"{self.names.prefix}.* ({monotonic() - began_s:.1f} s)")
+
+    def _suppressed(self) -> None:
+        """Put those on the suppression list who had left before."""
+        addresses = self.folder / "left.txt"
+        addresses.write_text("".join(f"{each}\n" for each in left_before()), encoding="utf-8")
+        child = self._child("suppress", "suppress", "--file", str(addresses))
+        if not child.ended(within_s=READY_WITHIN_S) or child.exit_code:
+            raise DidNotStart(f"`commproc suppress` failed:\n{child.last_lines()}")
 
     def _stages(self) -> None:
         began_s = monotonic()

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from processor.cli.demo.account import Account, percentile
 from processor.cli.demo.mix import CASES, UNREADABLE, WAITING
+from processor.cli.demo.readers import CLICKED, OPENED, UNSUBSCRIBED
 from processor.core.words import Status
 
 _SAYS = {
@@ -21,6 +22,7 @@ def print_account(to: Console, account: Account, protocols: Mapping[str, str]) -
     """Print the tables and the sum; *protocols* tells how each provider is spoken to."""
     to.print(_cases(account))
     to.print(_providers(account, protocols))
+    to.print(_readers(account))
     to.print(_waits(account))
     to.print(" Broker and stages are seconds old, which shows in p99; docs/performance.md has a warm system's.\n")
     to.print(_sum(account))
@@ -54,6 +56,23 @@ def _providers(account: Account, protocols: Mapping[str, str]) -> Table:
         counts = (sent[name], sum(accepted), accepted.count(1), refused[name])
         table.add_row(name, protocol, *map(str, counts))
     return table
+
+
+def _readers(account: Account) -> Table:
+    done = Counter(act.type for act in account.acts)
+    told = Counter(event.type for event in account.evidence.engagement)
+    actors = Counter((event.type, event.actor) for event in account.evidence.engagement)
+    table = _new("What readers of the newsletters did, and what the events say of it", "", "done", "events", "by")
+    for act in (OPENED, CLICKED, UNSUBSCRIBED):
+        by = ", ".join(f"{actor} {count}" for (each, actor), count in sorted(actors.items()) if each == act)
+        table.add_row(act, str(done[act]), str(told[act]), by)
+    delivered = [event for event in account.evidence.results if event.status is Status.DELIVERED]
+    table.add_row("text messages, delivered", str(_texts_sent(account)), str(len(delivered)), "reported by the centre")
+    return table
+
+
+def _texts_sent(account: Account) -> int:
+    return sum(entry.accepted and entry.protocol == "smpp" for entry in account.evidence.entries)
 
 
 def _waits(account: Account) -> Table:

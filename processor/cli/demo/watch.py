@@ -46,6 +46,7 @@ class Evidence:
     retries: Sequence[RetryEvent]
     letters: Sequence[DeadLetter]
     entries: Sequence[Entry]  # of the sandbox's ledger
+    engagement: Sequence[EngagementEvent] = ()
 
 
 class Watch:
@@ -56,11 +57,12 @@ class Watch:
         self.results: list[DeliveryEvent] = []
         self.retries: list[RetryEvent] = []
         self.letters: list[DeadLetter] = []
+        self.engagement: list[EngagementEvent] = []
         self.entries: list[Entry] = []
         self.delayed: dict[str, tuple[int, int]] = {}  # message id: its last tier, in seconds, and until when
         self._codec, self._ledger = codec, ledger
         self._tiers = {names.delay(each, seconds): seconds for each in DelayClass for seconds in TIERS_S}
-        self._events = (names.delivery, names.retry, names.dead_letter)
+        self._events = (names.delivery, names.retry, names.dead_letter, names.engagement)
         self._consumer = reader(connection, f"{names.prefix}.watch")
         counts = Topics(connection).partitions([*self._events, *self._tiers])
         self._read_to = {(topic, each): 0 for topic, count in counts.items() for each in range(count)}
@@ -98,7 +100,8 @@ class Watch:
 
     def evidence(self) -> Evidence:
         """Return what was seen so far."""
-        return Evidence(tuple(self.results), tuple(self.retries), tuple(self.letters), tuple(self.entries))
+        results, retries, letters = tuple(self.results), tuple(self.retries), tuple(self.letters)
+        return Evidence(results, retries, letters, tuple(self.entries), tuple(self.engagement))
 
     def _take(self, message: Any) -> None:
         place = (message.topic(), message.partition())
@@ -123,8 +126,10 @@ class Watch:
                 self.retries.append(event)
             case DeadLetter():
                 self.letters.append(event)
-            case Receipt() | EngagementEvent() | Control():
-                pass  # no results of ours
+            case EngagementEvent():
+                self.engagement.append(event)
+            case Receipt() | Control():
+                pass  # on topics that are not read here
             case _:
                 assert_never(event)
 
