@@ -9,7 +9,7 @@ HMAC-SHA256 (RFC 2104) over what follows, under a key that is derived for the pu
 import binascii
 import hmac
 import zlib
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -22,6 +22,8 @@ TOKEN_CHARS_MAX: Final = 1_900
 _MAC_BYTES: Final = 16
 _BODY_BYTES_MAX: Final = TOKEN_CHARS_MAX * 3 // 4 - 1 - _MAC_BYTES
 _CONTENT_BYTES_MAX: Final = 65_536  # inflated
+_FROM_URLSAFE: Final = bytes.maketrans(b"-_", b"+/")  # base64's own functions take three times as long
+_TO_URLSAFE: Final = bytes.maketrans(b"+/", b"-_")
 _DEFLATED: Final = 1
 _PLAIN: Final = 0
 _SEPARATOR: Final = "\x00"
@@ -117,11 +119,12 @@ class Sealer:
 def _decoded(token: str) -> bytes | None:
     if not 0 < len(token) <= TOKEN_CHARS_MAX or not token.isascii():
         return None
+    written = token.encode("ascii")
     try:
-        raw = urlsafe_b64decode(token + "=" * (-len(token) % 4))
+        raw = binascii.a2b_base64(written.translate(_FROM_URLSAFE) + b"==="[: -len(written) % 4])
     except binascii.Error:
         return None
-    return raw if urlsafe_b64encode(raw).rstrip(b"=").decode("ascii") == token else None
+    return raw if binascii.b2a_base64(raw, newline=False).translate(_TO_URLSAFE, b"=") == written else None
 
 
 def _ticket(body: bytes) -> Ticket | None:

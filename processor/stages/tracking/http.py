@@ -17,23 +17,15 @@ STAGE: Final = "tracking"
 class Request:
     """One request of RSGI 1.6 (granian's own interface): its scope, and what its body comes from."""
 
-    __slots__ = ("_body_timeout_s", "_given", "_protocol")
+    __slots__ = ("_body_timeout_s", "_given", "_protocol", "method", "path")
 
     def __init__(self, scope: Any, protocol: Any, body_timeout_s: float) -> None:
         """Read nothing yet."""
+        self.method: str = scope.method
+        self.path: str = scope.path
         self._given = scope
         self._protocol = protocol
         self._body_timeout_s = body_timeout_s
-
-    @property
-    def method(self) -> str:
-        """As the client wrote it."""
-        return str(self._given.method)
-
-    @property
-    def path(self) -> str:
-        """Percent-decoded, without query."""
-        return str(self._given.path)
 
     @property
     def query(self) -> str:
