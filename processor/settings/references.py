@@ -20,6 +20,8 @@ OVERRIDES: Final[Mapping[str, Path]] = {
     "COMMPROC_TOPIC_PREFIX": ("topics", "prefix"),
     "COMMPROC_METRICS_HOST": ("metrics", "host"),
     "COMMPROC_METRICS_PORT": ("metrics", "port"),
+    "COMMPROC_TRACKING_HOST": ("tracking", "host"),
+    "COMMPROC_TRACKING_PORT": ("tracking", "port"),
     "COMMPROC_LOG_LEVEL": ("logs", "level"),
     "COMMPROC_LOG_FORMAT": ("logs", "format"),
 }
