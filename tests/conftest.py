@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from typing import TYPE_CHECKING, TypeVar
 
 import pytest
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 settings.register_profile("processor", suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("processor")
 
-S = TypeVar("S", Broker, Registry)
+S = TypeVar("S", Broker, Registry, str)
 
 
 @pytest.fixture(scope="session")
@@ -34,8 +35,22 @@ def registry() -> Iterator[Registry]:
         yield registry
 
 
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The path of a real browser."""
+    return _found(find_chromium)
+
+
+def find_chromium() -> str:
+    """Return the path of the system's browser. Raises NotAvailable."""
+    path = shutil.which("chromium") or shutil.which("google-chrome")
+    if path is None:
+        raise NotAvailable("no Chromium is installed (Debian package: chromium)")
+    return path
+
+
 def _found(find: Callable[[], S]) -> S:
-    """Skip where the machine has no such server, but fail in CI, where a skip would go unseen."""
+    """Skip where the machine has no such thing, but fail in CI, where a skip would go unseen."""
     try:
         return find()
     except DidNotStart:

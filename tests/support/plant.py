@@ -99,14 +99,22 @@ class Plant:
     """
     One processor under a topic prefix of its own.
 
-    *changes* go over its configuration, and may depend on the sandbox. What it was asked is remembered with the
-    acknowledgement; `ledgers` and `check` join it with what happened. Its processes end with it, whatever a test does.
+    *changes* go over its configuration, and may depend on the sandbox, whose own settings *sandboxed* are. What it was
+    asked is remembered with the acknowledgement; `ledgers` and `check` join it with what happened. Its processes end
+    with it, whatever a test does.
     """
 
-    def __init__(self, bootstrap: str, folder: Path, *, changes: Changes | None = None) -> None:
+    def __init__(
+        self,
+        bootstrap: str,
+        folder: Path,
+        *,
+        changes: Changes | None = None,
+        sandboxed: Mapping[str, Any] | None = None,
+    ) -> None:
         self.cluster = Cluster.at(bootstrap)
         self.folder = folder
-        self.sandbox = Sandboxed(folder / "ledger.jsonl")
+        self.sandbox = Sandboxed(folder / "ledger.jsonl", **(sandboxed or {}))
         self.environ = {"CANARY_TOKEN": PASSWORD, "PYTHONPATH": str(ROOT)}  # the code that is tested, wherever it lies
         self.config = folder / "commproc.yaml"
         wanted = changes(self.sandbox) if callable(changes) else changes or {}
@@ -330,11 +338,9 @@ class Plant:
 
 
 @contextmanager
-def plant(
-    bootstrap: str, folder: Path, *, running: Sequence[str] = STAGES, changes: Changes | None = None
-) -> Iterator[Plant]:
+def plant(bootstrap: str, folder: Path, *, running: Sequence[str] = STAGES, **more: Any) -> Iterator[Plant]:
     """Return a plant whose stages *running* are ready."""
-    made = Plant(bootstrap, folder, changes=changes)
+    made = Plant(bootstrap, folder, **more)
     try:
         made.start(*running)
         yield made
