@@ -50,8 +50,9 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("privacy_proxy", Actor.PRIVACY_PROXY, lambda facts: facts.act is Act.OPENED and facts.agent.family in PROXIES),
     # Browsers and mail programs follow a link with GET only; link checkers ask with HEAD first.
     Rule("head", Actor.SCANNER, lambda facts: facts.headed),
-    # The list of crawler-user-agents (github.com/monperrus/crawler-user-agents).
-    Rule("known_agent", Actor.SCANNER, lambda facts: facts.agent.crawler),
+    # The list of crawler-user-agents (github.com/monperrus/crawler-user-agents). It names the libraries that mail
+    # providers' servers use as well, and those send the POST that a recipient asked for (RFC 8058 §3.2).
+    Rule("known_agent", Actor.SCANNER, lambda facts: facts.agent.crawler and facts.act is not Act.UNSUBSCRIBED),
     # Mail gateways follow links while they still hold the message back.
     Rule("too_soon", Actor.SCANNER, lambda facts: facts.too_soon),
     # RFC 8058 §3.2: mail programs send this POST only when the recipient asks for it.

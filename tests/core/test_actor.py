@@ -29,6 +29,7 @@ def facts(act: Act = Act.CLICKED, agent: Agent | None = None, **more: bool) -> F
         (facts(Act.OPENED, Agent(Family.GMAIL_PROXY, crawler=True)), Actor.PRIVACY_PROXY, "privacy_proxy"),
         (facts(Act.CLICKED, Agent(Family.APPLE_PROXY)), Actor.UNKNOWN, None),
         (facts(Act.UNSUBSCRIBED, Agent(Family.OTHER)), Actor.HUMAN, "one_click"),
+        (facts(Act.UNSUBSCRIBED, Agent(Family.OTHER, crawler=True)), Actor.HUMAN, "one_click"),
         (facts(Act.UNSUBSCRIBED, Agent(None), too_soon=True), Actor.SCANNER, "too_soon"),
         (facts(agent=Agent(Family.OTHER)), Actor.UNKNOWN, None),
         (facts(agent=Agent(None)), Actor.UNKNOWN, None),

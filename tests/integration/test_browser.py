@@ -231,17 +231,18 @@ def test_whoever_presses_the_button_gets_no_newsletter_more_and_still_what_he_as
     ],
     ids=["form", "parts"],
 )
-def test_a_mail_program_unsubscribes_with_one_post(works: Plant, kind: str, body: str) -> None:
+def test_a_mail_providers_server_unsubscribes_with_one_post(works: Plant, kind: str, body: str) -> None:
     letter = Mailed(works)
     assert letter.listed["headers"]["list-unsubscribe-post"] == ONE_CLICK
     where = urlsplit(letter.leave)
     assert where.port is not None
 
     # RFC 8058 §3.2: no cookies, no credentials, no redirect followed.
-    answer = ask(where.port, "POST", where.path, body.encode(), agent="Mail", **{"Content-Type": kind})
+    answer = ask(where.port, "POST", where.path, body.encode(), agent="Go-http-client/2.0", **{"Content-Type": kind})
 
     assert answer.status == 200
-    assert letter.act("unsubscribed").rule == "one_click"
+    event = letter.act("unsubscribed")
+    assert (event.actor, event.rule) == ("human", "one_click")
     assert suppressed(works, letter).scope == "marketing"
     assert Mailed(works, to=letter.to).status is Status.SUPPRESSED
 
