@@ -182,10 +182,13 @@ def test_a_person_opens_a_newsletter_and_follows_a_link(works: Plant, page: Page
     assert (clicked.url, clicked.position) == (letter.target, 2)
     assert (clicked.actor, clicked.rule, clicked.repeated) == ("human", "browser", False)
 
-    page.goto(letter.url)  # no browser keeps the pixel
+    def opened_again() -> list[EngagementEvent]:
+        page.goto(letter.url)  # no browser keeps the pixel
+        return [
+            each for each in letter.acts("opened") if each.message_status == "SENT" and each.event_id != opened.event_id
+        ]
 
-    again = eventually(lambda: letter.acts("opened")[1:], within_s=WITHIN_S, what=works.output)
-    assert [each.repeated for each in again] == [True]
+    assert {each.repeated for each in eventually(opened_again, within_s=WITHIN_S, what=works.output)} == {True}
 
 
 def test_whoever_presses_the_button_gets_no_newsletter_more_and_still_what_he_asked_for(
