@@ -30,8 +30,8 @@ check: $(STAMP) ## ruff, mypy strict, import-linter: all report, any failure fai
 fmt: $(STAMP) ## format the code and apply safe fixes
 	@$(BIN)/ruff check --fix-only --quiet .; $(BIN)/ruff format .
 
-test: $(STAMP) ## every test, on a real Kafka with real processes
-	$(BIN)/python -m pytest
+test: $(STAMP) ## every test, on a real Kafka with real processes; two files at a time, each worker with its own broker
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-fast: $(STAMP) ## unit and property tests only: no Kafka, nothing slow
 	$(BIN)/python -m pytest -m "not kafka and not slow"
