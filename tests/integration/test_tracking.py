@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import socket
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +16,7 @@ from processor.core.control import address_hash
 from processor.core.events import Control, EngagementEvent
 from processor.core.tokens import Purpose, Sealer, Ticket
 from processor.sandbox.broker import find_broker
+from processor.stages.tracking.server import allow_files
 from tests.cli.command import commproc
 from tests.support.cluster import fresh
 from tests.support.eventually import eventually
@@ -231,6 +234,52 @@ def test_slow_clients_are_cut_off(public: Public) -> None:
 
     assert slow.startswith(b"HTTP/1.1 408")
     assert time.monotonic() - began_s < 8
+
+
+def test_a_thousand_slow_clients_are_cut_off_and_keep_nobody_waiting(public: Public) -> None:
+    allow_files()
+    began_s = time.monotonic()
+    slow = [dripping(public.port) for _ in range(1_000)]
+
+    took_s = [clicked_s(public, fresh("beside")) for _ in range(50)]
+    for line in slow:
+        line.settimeout(10)
+        assert line.recv(1) == b"", "cut without an answer"
+        line.close()
+
+    assert time.monotonic() - began_s < 10 + sum(took_s)
+    assert sorted(took_s)[-2] < 1, took_s
+
+
+def dripping(port: int) -> socket.socket:
+    """Return a connection that has begun a request and goes no further."""
+    line = socket.create_connection(("127.0.0.1", port), timeout=10)
+    line.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nA: ")
+    return line
+
+
+def clicked_s(public: Public, name: str) -> float:
+    """Click, and return how long the answer took."""
+    began_s = time.monotonic()
+    assert ask(public.port, "GET", public.link(Purpose.CLICK, name)).status == 302
+    return time.monotonic() - began_s
+
+
+def test_a_process_that_is_told_to_stop_answers_what_was_asked(public: Public) -> None:
+    name, body = fresh("stop"), b"List-Unsubscribe=One-Click"
+    head = f"POST {public.link(Purpose.UNSUBSCRIBE, name)} HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n"
+    with socket.create_connection(("127.0.0.1", public.port), timeout=10) as line:
+        line.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode())
+        assert line.recv(1_024).startswith(b"HTTP/1.1 100"), "it waits for the body"
+        os.kill(public.child.pid, signal.SIGTERM)
+        line.sendall(body)
+        answer = line.recv(65_536)
+
+    assert answer.startswith(b"HTTP/1.1 200"), answer[:50]
+    assert public.child.ended(within_s=10)
+    assert public.child.exit_code == 0
+    public.start()
+    assert public.one(name).type == "unsubscribed"
 
 
 def test_health_is_told(public: Public) -> None:
