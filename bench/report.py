@@ -1,6 +1,7 @@
 """Writes docs/performance.md from the results of a run."""
 
 import platform
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
@@ -23,6 +24,7 @@ class Ratio(TypedDict):
 
 
 PROVIDERS: Final = ("smtp", "http", "smpp", "whole")
+TRACKING: Final = ("rewriting", "tracking", "controls")
 ROWS: Final = {
     "intake": ("Intake of due messages", 0.4),
     "dispatch_instant": ("Dispatch, provider answers at once", 0.2),
@@ -31,7 +33,7 @@ ROWS: Final = {
 
 def write(results: dict[str, Any]) -> None:
     """Write the tables; what is to be said about them stands in performance-notes.md and follows."""
-    lines = [*_head(results), *_ratios(results), *_others(results), *_providers(results), ""]
+    lines = [*_head(results), *_ratios(results), *_others(results), *_providers(results), *_tracking(results), ""]
     REPORT.write_text("\n".join(lines) + _notes(), encoding="utf-8")
 
 
@@ -39,7 +41,7 @@ def _head(results: dict[str, Any]) -> list[str]:
     return [
         "# Performance",
         "",
-        f"Written by `{results['command']}` (`make bench`): {results['rounds']} rounds of",
+        f"Written by `{results['command']}` (`make bench`, {results['on']}): {results['rounds']} rounds of",
         f"{results['records']:,} records of 1,660 bytes, ticks of 2,000. Python {platform.python_version()},",
         f"confluent-kafka {version('confluent-kafka')} (librdkafka {confluent_kafka.libversion()[0]}), one broker",
         "on the same machine.",
@@ -86,8 +88,25 @@ def _providers(results: dict[str, Any]) -> list[str]:
         "Each adapter beside another program that does the same, by the processor time of the client alone;",
         "and the whole path of one dispatcher process (Kafka in, message built, provider called, events out),",
         "by the clock on the wall.",
-        *(line for name in PROVIDERS for line in ("", f"`python -m bench.{name}`", "", "```", results[name], "```")),
+        *_printed(results, PROVIDERS),
     ]
+
+
+def _tracking(results: dict[str, Any]) -> list[str]:
+    return [
+        "",
+        "## Tracking",
+        "",
+        "An HTML body rewritten; the public side beside the same server that answers at once; the list of suppressions",
+        "and recalls.",
+        *_printed(results, TRACKING),
+    ]
+
+
+def _printed(results: dict[str, Any], names: Sequence[str]) -> Iterator[str]:
+    for name in names:
+        if name in results:
+            yield from ("", f"`python -m bench.{name}`, {results[name]['on']}", "", "```", results[name]["text"], "```")
 
 
 def _spread(values: list[Any]) -> str:

@@ -3,6 +3,8 @@ Measures the processor beside the bare transactional forward loop, and writes do
 
     python -m bench [--rounds 3] [--records 100000] [--waiting 1000000] [--only NAME ...]
 
+What is not measured with --only stays as the last run left it; each section says its day.
+
 Each measurement has a process and a topic prefix of its own; the bare loop runs before each one, and the
 ratio is theirs. These machines are noisy: the table gives the median of the rounds and their spread.
 """
@@ -27,11 +29,14 @@ from processor.metrics import know
 from processor.sandbox.broker import find_broker
 
 ANSWER_S = 0.05
-PROVIDERS = {  # what each adapter costs beside another program, and what a dispatcher reaches with it
+APART = {  # what each adapter costs beside another program, and what a dispatcher reaches with it
     "smtp": ["bench.smtp", "--rounds", "3"],
     "http": ["bench.http", "--rounds", "3"],
     "smpp": ["bench.smpp", "--rounds", "3"],
     "whole": ["bench.whole", "--rounds", "2"],
+    "rewriting": ["bench.rewriting"],
+    "tracking": ["bench.tracking", "--rounds", "3", "--requests", "15000"],
+    "controls": ["bench.controls"],
 }
 SLOTS = 400
 
@@ -40,7 +45,7 @@ def main() -> None:
     """Run what was asked for and write the report."""
     asked = _arguments()
     with find_broker() as broker:
-        results: dict[str, Any] = {"command": asked.command, "rounds": asked.rounds, "records": asked.records}
+        results = _begun(asked)
         for name, (run, concurrency, count) in _measured(asked).items():
             if asked.only and name not in asked.only:
                 continue
@@ -50,12 +55,19 @@ def main() -> None:
         if not asked.only or "memory" in asked.only:
             results["memory"] = _apart(broker.bootstrap, "memory", SLOTS, memory, asked.waiting)
         os.environ["KAFKA_BOOTSTRAP"] = broker.bootstrap
-        for name, arguments in PROVIDERS.items():
+        for name, arguments in APART.items():
             if not asked.only or name in asked.only:
-                results[name] = _said(arguments)
+                results[name] = {"on": time.strftime("%Y-%m-%d"), "text": _said(arguments)}
     RESULTS.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
-    if not asked.only:
-        write(results)
+    write(results)
+
+
+def _begun(asked: argparse.Namespace) -> dict[str, Any]:
+    """Return what the results begin with: of a run of --only, those of the last run."""
+    if asked.only:
+        return dict(json.loads(RESULTS.read_text(encoding="utf-8")))
+    told = {"command": asked.command, "rounds": asked.rounds, "records": asked.records}
+    return told | {"on": time.strftime("%Y-%m-%d")}
 
 
 def _measured(asked: argparse.Namespace) -> dict[str, tuple[Callable[..., float], int, int]]:
