@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 from typing import TYPE_CHECKING, TypeVar
 
@@ -59,6 +60,11 @@ def _found(find: Callable[[], S]) -> S:
         if os.environ.get("CI"):
             raise
         pytest.skip(str(reason))
+
+
+def pytest_configure() -> None:
+    """Draw the seed of this run, before the workers start: they have to name the same tests."""
+    os.environ.setdefault("TEST_SEED", str(random.SystemRandom().randrange(1 << 32)))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

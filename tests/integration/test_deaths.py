@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 SLOW = {"default": {"rule": "accept", "delay_ms": 200}}
 FEW = {"providers": {name: {"concurrency": 10} for name in ("Mail", "Text", "TextOTP")}}
-SEED = int(os.environ.get("TEST_SEED") or random.SystemRandom().randrange(1 << 32))
+SEED = int(os.environ["TEST_SEED"])
 
 
 @pytest.fixture(scope="module")
