@@ -32,7 +32,7 @@ from processor.stages.dispatch.capacity import Rate, slots_of
 from processor.stages.dispatch.loop import DispatchLoop
 from processor.stages.dispatch.settling import Settling
 from processor.stages.dispatch.stopping import Stops
-from processor.stages.forward import Decider, ForwardLoop, Seat
+from processor.stages.forward import Decider, ForwardLoop
 from processor.stages.joining.defects import Burials
 from processor.stages.joining.join import Join
 from processor.stages.joining.loop import JoinLoop
@@ -41,6 +41,7 @@ from processor.stages.joining.receipts import Reports
 from processor.stages.judging import Delay, Intake, Judging
 from processor.stages.publish import Publisher
 from processor.stages.routes import Routes
+from processor.stages.ticks import Seat
 from processor.stages.trial import Trial
 from processor.stages.zones import zones
 

@@ -2,30 +2,18 @@
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from itertools import chain
-from math import inf
 from typing import Final, Protocol
 
 from processor.core.clock import Clock
 from processor.kafka.committed import Committed, Place
 from processor.kafka.connection import Connection
-from processor.kafka.member import Member
-from processor.kafka.transactions import Abandoned, Aborted, Commit, Fenced, Output, Transactions
-from processor.logs import logger
-from processor.metrics import (
-    PARTITIONS_ASSIGNED,
-    PARTITIONS_HELD,
-    PARTITIONS_UNSTABLE,
-    TICK,
-    TRANSACTIONS_ABORTED,
-    Health,
-)
+from processor.kafka.transactions import Commit, Output
+from processor.metrics import TICK, Health
 from processor.stages.backlog import ForwardBacklog
 from processor.stages.lookahead import Lookahead
 from processor.stages.record import Record, record_of
-
-log = logger()
+from processor.stages.ticks import Fate, Seat, Ticks
 
 _SUSPECT_RECORDS: Final = 2_000
 CLEAN: Final = "clean"
@@ -33,8 +21,6 @@ CLEAN: Final = "clean"
 
 _LOOKAHEAD_BYTES: Final = 67_108_864
 _POLL_MAX_S: Final = 0.1
-_MEANWHILE_S: Final = 0.05
-_LEAVE_S: Final = 5.0  # a loop that is to stop waits this long for a Kafka that does not answer
 _HOLD_MS: Final = 500  # until what could not be decided (the registry is away) is tried again
 _SETTLE_S: Final = 1.0  # how often a commit may do nothing but step over transaction markers
 
@@ -57,21 +43,6 @@ class Decider(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Seat:
-    """Where a loop sits: its name in metrics, its group, and its slot in it (None: a passing member)."""
-
-    loop: str
-    group: str
-    slot: str
-    topics: tuple[str, ...]
-
-    @property
-    def identity(self) -> str:
-        """Return the id that the same slot always has, as a member and as a producer."""
-        return f"{self.group}.{self.slot}"
-
-
 class ForwardLoop:
     """One thread that forwards the records of one group; see the module of the stage for what it decides."""
 
@@ -90,25 +61,13 @@ class ForwardLoop:
         self._seat = seat
         self._decider = decider
         self._clock = clock
-        self._health = health
         self._partitions: dict[Place, Lookahead] = {}
         self._suspect: dict[Place, int] = {}  # records still to be tried apart
         self._acknowledged: dict[Place, int] = {}  # what Kafka has said that it committed, whatever it tells later
-        self._in_tick: set[Place] = set()
-        self._stopping = threading.Event()
-        self._leave_by_s = inf
-        self._broken = ""  # why the outcome of the last tick is not known: nothing is committed until it was read
         self._settled_at_s = 0.0
         self._backlog = ForwardBacklog(seat.topics, clock)
-        self._transactions = Transactions(connection, seat.identity)
-        self._member = Member(
-            connection,
-            group=seat.group,
-            instance=seat.identity,
-            topics=seat.topics,
-            owner=self,
-            monotonic_s=clock.monotonic_s,
-        )
+        self._ticks = Ticks(connection, seat, self, clock, health)
+        self._member = self._ticks.member
 
     @property
     def joined(self) -> bool:
@@ -117,23 +76,16 @@ class ForwardLoop:
 
     def run(self, stopping: threading.Event) -> None:
         """Forward until *stopping*; then commit, and leave."""
-        self._stopping = stopping
-        try:
-            self._transactions.start(self._meanwhile)
-            while not stopping.is_set():
-                self._health.beat(self._seat.loop)
-                if self._broken:
-                    self._begin_again()
-                self._take_in()
-                self._flow()
-                self._tick(self._ready())
-                self._observe()
-        except Abandoned:
-            log.warning("loop.abandoned", loop=self._seat.loop)
-        self._member.close()  # revokes, and so commits that we leave on purpose
-        self._health.stopped(self._seat.loop)
+        self._ticks.run(stopping, self._round)
 
     # -- one round --------------------------------------------------------------------------------
+
+    def _round(self) -> None:
+        self._take_in()
+        self._flow()
+        self._tick(self._ready())
+        self._ticks.observe(len(self._partitions))
+        self._backlog.observe(self._partitions, self._member.end_offsets)
 
     def _take_in(self) -> None:
         now_ms = self._clock.now_ms()
@@ -148,6 +100,10 @@ class ForwardLoop:
             part = partitions.get(record.place)
             if part is not None:
                 part.add(record)
+
+    def listen(self, timeout_s: float) -> None:
+        """Read a little, and decide nothing."""
+        self._poll(self._most // 10 + 1, timeout_s)
 
     def _timeout_s(self, now_ms: int) -> float:
         heads = [ready for part in self._partitions.values() if (ready := part.head_ready_ms()) is not None]
@@ -219,50 +175,19 @@ class ForwardLoop:
         while work:
             commits = {place: commit for place, (_, commit) in work.items()}
             outputs: Iterable[Output] = chain.from_iterable(made for made, _ in work.values())
-            self._in_tick = set(work)
-            try:
-                self._transactions.run(outputs, commits, self._member.metadata(), meanwhile or self._meanwhile)
-            except Aborted as aborted:
-                TRANSACTIONS_ABORTED.labels(self._seat.loop).inc()
-                log.warning("tick.aborted", loop=self._seat.loop, error=aborted.reason)
-                if meanwhile is not None:
-                    return
-                if not self._meanwhile():
-                    raise Abandoned from aborted
-            except (Fenced, Abandoned) as unknown:
-                self._break(unknown)
+            fate = self._ticks.commit(outputs, commits, meanwhile)
+            if fate is Fate.COMMITTED:
+                self._committed(commits)
+            if fate is not Fate.ABORTED or meanwhile is not None:
                 return
-            else:
-                for place, commit in commits.items():
-                    self._acknowledged[place] = commit.offset
-                    if place in self._partitions:
-                        self._partitions[place].next_offset = commit.offset
-                return
-            finally:
-                self._in_tick = set()
+            self._ticks.wait()
             work = {place: made for place, made in work.items() if place in self._partitions}
 
-    def _meanwhile(self) -> bool:
-        """Poll while Kafka takes its time; tell whether there is time to wait longer."""
-        self._health.beat(self._seat.loop)
-        self._poll(self._most // 10 + 1, _MEANWHILE_S)
-        now_s = self._clock.monotonic_s()
-        if self._stopping.is_set():
-            self._leave_by_s = min(self._leave_by_s, now_s + _LEAVE_S)
-        return now_s < self._leave_by_s
-
-    def _break(self, unknown: Fenced | Abandoned) -> None:
-        """Commit nothing more until the group's commits were read again: whether the last tick counts is not known."""
-        self._broken = str(unknown) or "abandoned"
-        log.warning("producer.fenced", loop=self._seat.loop, error=self._broken)
-        self._drop(tuple(self._partitions))
-
-    def _begin_again(self) -> None:
-        """Take a new producer, and read again what the group has committed."""
-        self._transactions.renew(self._meanwhile)
-        self._broken = ""
-        self._drop(tuple(self._partitions))  # what was claimed meanwhile, too
-        self._member.claim_again(tuple(self._member.places))
+    def _committed(self, commits: dict[Place, Commit]) -> None:
+        for place, commit in commits.items():
+            self._acknowledged[place] = commit.offset
+            if place in self._partitions:
+                self._partitions[place].next_offset = commit.offset
 
     # -- what the member tells --------------------------------------------------------------------
 
@@ -270,8 +195,8 @@ class ForwardLoop:
         """Start where the last owner stopped; with care, unless it stopped on purpose."""
         known = 0 if committed.fresh else self._acknowledged.get(place, 0)  # fresh: the topic was made anew
         offset = max(committed.offset, known)
-        if offset > committed.offset:  # a marker was lost: see Holdings.remembered
-            log.error("commit.lost", loop=self._seat.loop, topic=place[0], partition=place[1])
+        if offset > committed.offset:
+            self._ticks.commit_lost(place)
         share = _LOOKAHEAD_BYTES // max(1, len(self._seat.topics))
         self._partitions[place] = Lookahead(self._decider.wait_ms(place[0]), share, offset)
         if not committed.fresh and committed.metadata != CLEAN:
@@ -280,18 +205,17 @@ class ForwardLoop:
 
     def journal_lost(self, place: Place) -> None:
         """Hold a partition whose offsets are gone: to skip would lose, to replay would double."""
-        log.error("partition.held", loop=self._seat.loop, topic=place[0], partition=place[1])
-        PARTITIONS_HELD.labels(place[0]).inc()
+        self._ticks.hold(place)
 
     def revoked(self, places: Sequence[Place]) -> None:
         """Say that we leave on purpose, and forget the partitions."""
-        if not self._in_tick and not self._broken:
+        if self._ticks.may_commit:
             self._leave(places)
-        self._drop(places)
+        self.forget(places)
 
     def lost(self, places: Sequence[Place]) -> None:
         """Forget the partitions."""
-        self._drop(places)
+        self.forget(places)
 
     def reached_end(self, place: Place, offset: int) -> None:
         """Remember the end; markers before it are stepped over when the partition is idle."""
@@ -310,12 +234,8 @@ class ForwardLoop:
         }
         self._publish(clean, lambda: next(tries, None) is not None)
 
-    def _drop(self, places: Sequence[Place]) -> None:
+    def forget(self, places: Sequence[Place]) -> None:
+        """Forget partitions."""
         for place in places:
             self._partitions.pop(place, None)
             self._suspect.pop(place, None)
-
-    def _observe(self) -> None:
-        PARTITIONS_ASSIGNED.labels(self._seat.loop).set(len(self._partitions))
-        PARTITIONS_UNSTABLE.labels(self._seat.loop).set(self._member.unstable_s())
-        self._backlog.observe(self._partitions, self._member.end_offsets)

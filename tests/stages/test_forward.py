@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from processor.kafka.transactions import Output
 from processor.metrics import Health
 from processor.stages.clock import SystemClock
-from processor.stages.forward import CLEAN, ForwardLoop, Seat
+from processor.stages.forward import CLEAN, ForwardLoop
+from processor.stages.ticks import Seat
 from tests.support.cluster import fresh
 from tests.support.eventually import eventually
 

@@ -10,7 +10,6 @@ calls of what was admitted begun.
 import threading
 from collections.abc import Callable, Sequence
 from itertools import chain, islice
-from math import inf
 from typing import Final
 
 from processor.core.clock import Clock
@@ -18,21 +17,10 @@ from processor.core.outcome import Throttled
 from processor.kafka.committed import Committed, Place
 from processor.kafka.connection import Connection
 from processor.kafka.journal import Entry, Journal, JournalUnreadable, decode
-from processor.kafka.member import Member
 from processor.kafka.topics import Names
-from processor.kafka.transactions import Abandoned, Aborted, Commit, Fenced, Transactions
+from processor.kafka.transactions import Commit
 from processor.logs import logger
-from processor.metrics import (
-    BREAKER,
-    IN_FLIGHT,
-    PACE,
-    PARTITIONS_ASSIGNED,
-    PARTITIONS_HELD,
-    PARTITIONS_UNSTABLE,
-    TICK,
-    TRANSACTIONS_ABORTED,
-    Health,
-)
+from processor.metrics import BREAKER, IN_FLIGHT, PACE, TICK, Health
 from processor.stages.backlog import SendBacklog
 from processor.stages.dispatch.admission import Gate, chosen
 from processor.stages.dispatch.breaker import State, is_ours
@@ -43,15 +31,15 @@ from processor.stages.dispatch.partition import SendPartition
 from processor.stages.dispatch.reading import Reading
 from processor.stages.dispatch.settling import Done, Settling
 from processor.stages.dispatch.trimming import Trimming
-from processor.stages.forward import Seat
 from processor.stages.routes import Routes
+from processor.stages.ticks import Fate, Seat, Ticks
 
 log = logger()
 
 POLL_RECORDS_MAX: Final = 2_000
 _BUSY_POLL_S: Final = 0.002
 _IDLE_POLL_S: Final = 0.05
-_MEANWHILE_S: Final = 0.05
+_SETTLE_WAIT_S: Final = 0.05
 _RENEW_AFTER_S: Final = 0.3  # a lease with starts that have not begun is renewed by a tick
 _ABORT_PAUSE_S: Final = 0.05  # an aborted tick is not tried again at once: the polls between may tell why
 _FLOW_EVERY_S: Final = 0.5
@@ -81,26 +69,14 @@ class DispatchLoop:
         """Join the group; *totals* are the partitions of each provider's topics in this group."""
         self._seat, self._names, self._gates, self._totals = seat, names, gates, totals
         self._caller, self._settling, self._routes, self._lease = caller, settling, routes, lease
-        self._clock, self._health = clock, health
-        self._linger_s, self._stop_grace_s = linger_s, stop_grace_s
+        self._clock, self._linger_s, self._stop_grace_s = clock, linger_s, stop_grace_s
         self._holdings = Holdings()
         self._reading = Reading(self._holdings, settling, clock)
-        self._in_tick: set[Place] = set()
-        self._asked_to_stop = threading.Event()
-        self._leave_by_s = inf
         self._stopping = False
-        self._broken = ""  # why the outcome of the last tick is not known: nothing is committed until it was read
         self._ticked_at_s = self._flowed_at_s = 0.0
         self._backlog = SendBacklog(seat.topics, names, clock)
-        self._transactions = Transactions(connection, seat.identity)
-        self._member = Member(
-            connection,
-            group=seat.group,
-            instance=seat.identity,
-            topics=seat.topics,
-            owner=self,
-            monotonic_s=clock.monotonic_s,
-        )
+        self._ticks = Ticks(connection, seat, self, clock, health, leave_s=stop_grace_s)
+        self._member = self._ticks.member
         self._trimming = Trimming(self._member, clock)
 
     @property
@@ -110,22 +86,10 @@ class DispatchLoop:
 
     def run(self, stopping: threading.Event) -> None:
         """Dispatch until *stopping*; then finish what is under way, and leave."""
-        self._asked_to_stop = stopping
-        try:
-            self._transactions.start(self._meanwhile)
-            while not stopping.is_set():
-                self._round()
-            self._finish()
-        except Abandoned:
-            log.warning("loop.abandoned", loop=self._seat.loop)
-        self._member.close()
-        self._health.stopped(self._seat.loop)
+        self._ticks.run(stopping, self._round, finish=self._finish)
 
     def _round(self) -> None:
-        self._health.beat(self._seat.loop)
-        if self._broken:
-            self._begin_again()
-        self._take_in(self._timeout_s())
+        self.listen(self._timeout_s())
         self._collect()
         if self._caller.failed is not None:
             raise self._caller.failed
@@ -140,8 +104,8 @@ class DispatchLoop:
         self._caller.withdraw(None)
         deadline_s = self._clock.monotonic_s() + self._stop_grace_s
         while self._holdings.in_flight and self._clock.monotonic_s() < deadline_s:
-            self._health.beat(self._seat.loop)
-            self._take_in(_BUSY_POLL_S)
+            self._ticks.beat()
+            self.listen(_BUSY_POLL_S)
             self._collect()
             self._tick()
         self._caller.cancel()
@@ -158,7 +122,8 @@ class DispatchLoop:
             return _IDLE_POLL_S
         return min(_IDLE_POLL_S, max(0.0, (min(heads) - self._clock.now_ms()) / 1_000 - 0.008))
 
-    def _take_in(self, timeout_s: float) -> None:
+    def listen(self, timeout_s: float) -> None:
+        """Read records into their partitions; nothing begins before the next tick."""
         self._reading.take_in(self._member.poll(POLL_RECORDS_MAX, timeout_s))
 
     # -- results in ---------------------------------------------------------------------------------
@@ -206,7 +171,7 @@ class DispatchLoop:
     def _tick(self, meanwhile: Callable[[], bool] | None = None) -> None:
         """Run one transaction, if there is something to commit."""
         began_s = self._clock.monotonic_s()
-        if self._broken or (began_s - self._ticked_at_s < self._linger_s and not self._stopping):
+        if not self._ticks.may_commit or (began_s - self._ticked_at_s < self._linger_s and not self._stopping):
             return
         starts = [] if self._stopping else self._admitted(began_s)
         if not self._stopping:
@@ -263,23 +228,20 @@ class DispatchLoop:
         starts: Sequence[Start],
         meanwhile: Callable[[], bool] | None,
     ) -> bool:
+        """
+        Return whether the tick is committed.
+
+        Where that is not known its results are kept as orphans: those that the journal says are finished are
+        dropped, the others are published when their offsets are met again.
+        """
         outputs = chain.from_iterable(each.outputs for each in done)
-        self._in_tick = set(commits)
         self._routes.next_tick()
-        try:
-            self._transactions.run(outputs, commits, self._member.metadata(), meanwhile or self._meanwhile)
-        except Aborted as aborted:
-            TRANSACTIONS_ABORTED.labels(self._seat.loop).inc()
-            log.warning("tick.aborted", loop=self._seat.loop, error=aborted.reason)
+        fate = self._ticks.commit(outputs, commits, meanwhile)
+        if fate is Fate.ABORTED:
             self._ticked_at_s = self._clock.monotonic_s() + _ABORT_PAUSE_S
-            return False
-        except (Fenced, Abandoned) as unknown:
-            self._break(unknown)
+        elif fate is Fate.UNKNOWN:
             self._holdings.never_begun(starts)
-            return False
-        finally:
-            self._in_tick = set()
-        return True
+        return fate is Fate.COMMITTED
 
     def _begin(self, starts: Sequence[Start]) -> None:
         """Hand over what was admitted, unless its partition went away while the tick was committed."""
@@ -288,33 +250,6 @@ class DispatchLoop:
             self._gates[start.provider].outstanding += 1
         if ours:
             self._caller.submit(ours)
-
-    def _meanwhile(self) -> bool:
-        """Poll while Kafka takes its time; tell whether there is time to wait longer."""
-        self._health.beat(self._seat.loop)
-        self._take_in(_MEANWHILE_S)
-        now_s = self._clock.monotonic_s()
-        if self._asked_to_stop.is_set():
-            self._leave_by_s = min(self._leave_by_s, now_s + self._stop_grace_s)
-        return now_s < self._leave_by_s
-
-    def _break(self, unknown: Fenced | Abandoned) -> None:
-        """
-        Commit nothing more until the group's commits were read again: whether the last tick counts is not known.
-
-        Its results are kept as orphans: those that the journal says are finished are dropped, the others
-        are published when their offsets are met again.
-        """
-        self._broken = str(unknown) or "abandoned"
-        log.warning("producer.fenced", loop=self._seat.loop, error=self._broken)
-        self._let_go(tuple(self._holdings.partitions))
-
-    def _begin_again(self) -> None:
-        """Take a new producer, and read again what the group has committed."""
-        self._transactions.renew(self._meanwhile)
-        self._broken = ""
-        self._let_go(tuple(self._holdings.partitions))  # what was claimed meanwhile, too
-        self._member.claim_again(tuple(self._member.places))
 
     # -- partitions come and go -----------------------------------------------------------------------
 
@@ -329,7 +264,7 @@ class DispatchLoop:
             return None
         known = entry if committed.fresh else self._holdings.remembered(place, entry)
         if known != entry:
-            log.error("commit.lost", loop=self._seat.loop, topic=place[0], partition=place[1])
+            self._ticks.commit_lost(place)
             entry = known
         provider, lane = self._names.send_parts(place[0])
         part = SendPartition(provider, lane, Journal.restored(entry), untrimmed=committed.fresh)
@@ -341,24 +276,23 @@ class DispatchLoop:
 
     def journal_lost(self, place: Place) -> None:
         """Hold a partition: nothing is called, nothing is skipped, until an operator decides."""
-        log.error("partition.held", loop=self._seat.loop, topic=place[0], partition=place[1])
-        PARTITIONS_HELD.labels(place[0]).inc()
+        self._ticks.hold(place)
 
     def revoked(self, places: Sequence[Place]) -> None:
         """Stop admitting, finish what is under way within bounds, commit, let go."""
         self._caller.withdraw(places)
         self._holdings.disown(places)
-        if not self._in_tick and not self._broken:
+        if self._ticks.may_commit:
             gone = set(places)
             deadline_s = self._clock.monotonic_s() + _REVOKE_GRACE_S
             self._settle_rest(deadline_s, lambda: any(place in gone for place, _ in self._holdings.in_flight))
-        self._let_go(places)
+        self.forget(places)
 
     def lost(self, places: Sequence[Place]) -> None:
         """Commit nothing for them; remember what is under way, for they may come back."""
         self._caller.withdraw(places)
         self._holdings.disown(places)
-        self._let_go(places)
+        self.forget(places)
 
     def reached_end(self, place: Place, offset: int) -> None:
         """Take note that what lies before the end holds no record that we have not read."""
@@ -375,10 +309,11 @@ class DispatchLoop:
             self._tick(lambda: self._clock.monotonic_s() < deadline_s)
             if self._clock.monotonic_s() >= deadline_s or not (unsettled() or self._holdings.done):
                 break
-            self._caller.wait(_MEANWHILE_S)
+            self._caller.wait(_SETTLE_WAIT_S)
         self._stopping = stopping
 
-    def _let_go(self, places: Sequence[Place]) -> None:
+    def forget(self, places: Sequence[Place]) -> None:
+        """Let partitions go; what is under way for them goes on."""
         for part in self._holdings.let_go(places):
             self._gates[part.provider].places.difference_update(places)
             self._share_rate(part.provider)
@@ -406,8 +341,7 @@ class DispatchLoop:
                 part.rate_per_s, part.taken = part.taken / elapsed_s, 0
 
     def _observe(self) -> None:
-        PARTITIONS_ASSIGNED.labels(self._seat.loop).set(len(self._holdings.partitions))
-        PARTITIONS_UNSTABLE.labels(self._seat.loop).set(self._member.unstable_s())
+        self._ticks.observe(len(self._holdings.partitions))
         for provider, count in self._caller.in_flight().items():
             gate = self._gates[provider]
             IN_FLIGHT.labels(self._seat.loop, provider).set(count)

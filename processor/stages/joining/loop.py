@@ -4,39 +4,27 @@ import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from math import inf
 from typing import Final, NamedTuple, Protocol
 
 from processor.codec.errors import RegistryUnavailable, TooLarge, Unreadable
 from processor.core.clock import Clock
 from processor.kafka.committed import Committed, Place
 from processor.kafka.connection import Connection
-from processor.kafka.member import Member
 from processor.kafka.replay import Replay
-from processor.kafka.transactions import Abandoned, Aborted, Commit, Fenced, Output, Transactions
+from processor.kafka.transactions import Abandoned, Commit, Output
 from processor.logs import logger
-from processor.metrics import (
-    MESSAGES_KNOWN,
-    PARTITIONS_ASSIGNED,
-    PARTITIONS_UNSTABLE,
-    RECEIPTS_WAITING,
-    TICK,
-    TRANSACTIONS_ABORTED,
-    Health,
-)
+from processor.metrics import MESSAGES_KNOWN, RECEIPTS_WAITING, TICK, Health
 from processor.stages.boundary import Boundary
-from processor.stages.forward import Seat
 from processor.stages.joining.join import Join
 from processor.stages.joining.part import Part
 from processor.stages.joining.progress import Progress, progress_of
 from processor.stages.judging import at
 from processor.stages.record import Record, record_of
+from processor.stages.ticks import Fate, Seat, Ticks
 
 log = logger()
 
 _POLL_S: Final = 0.02
-_MEANWHILE_S: Final = 0.05
-_LEAVE_S: Final = 5.0
 _SETTLE_S: Final = 1.0  # how often a commit may do nothing but move on
 _AHEAD: Final = 20_000  # receipts beyond the last commit that are read before a partition has caught up
 
@@ -83,25 +71,13 @@ class JoinLoop:
         self._replay = replay
         self._defects = defects
         self._clock = clock
-        self._health = health
         self._most = tick_records_max
         self._boundary = Boundary("tracking", clock, errors_per_minute_max)
         self._inbox: deque[Record | End] = deque()
         self._acknowledged: dict[Place, Progress] = {}  # see Holdings.remembered
-        self._stopping = threading.Event()
-        self._leave_by_s = inf
-        self._in_tick = False
-        self._broken = ""
         self._settled_at_s = 0.0
-        self._transactions = Transactions(connection, seat.identity)
-        self._member = Member(
-            connection,
-            group=seat.group,
-            instance=seat.identity,
-            topics=seat.topics,
-            owner=self,
-            monotonic_s=clock.monotonic_s,
-        )
+        self._ticks = Ticks(connection, seat, self, clock, health)
+        self._member = self._ticks.member
 
     @property
     def joined(self) -> bool:
@@ -110,25 +86,19 @@ class JoinLoop:
 
     def run(self, stopping: threading.Event) -> None:
         """Join until *stopping*; then commit, and leave."""
-        self._stopping = stopping
-        try:
-            self._transactions.start(self._meanwhile)
-            while not stopping.is_set():
-                self._health.beat(self._seat.loop)
-                if self._broken:
-                    self._begin_again()
-                self._take_in()
-                self._follow()
-                self._tick()
-                self._observe()
-        except Abandoned:
-            log.warning("loop.abandoned", loop=self._seat.loop)
-        self._member.close()  # revokes, and so publishes what was joined
+        self._ticks.run(stopping, self._round, close=self._close)
+
+    def _close(self) -> None:
         self._replay.close()
         self._join.close()
-        self._health.stopped(self._seat.loop)
 
     # -- one round --------------------------------------------------------------------------------
+
+    def _round(self) -> None:
+        self._take_in()
+        self._follow()
+        self._tick()
+        self._observe()
 
     def _take_in(self) -> None:
         self._poll(self._most, 0.0 if self._inbox or not self._replay.current else _POLL_S)
@@ -171,7 +141,7 @@ class JoinLoop:
                 return step()
             except RegistryUnavailable as away:
                 log.warning("registry.unavailable", stage="tracking")
-                if not self._meanwhile():
+                if not self._ticks.meanwhile():
                     raise Abandoned from away
 
     def _tick(self) -> None:
@@ -201,8 +171,7 @@ class JoinLoop:
                 self._member.pause(place)
 
     def _observe(self) -> None:
-        PARTITIONS_ASSIGNED.labels(self._seat.loop).set(len(self._join.parts))
-        PARTITIONS_UNSTABLE.labels(self._seat.loop).set(self._member.unstable_s())
+        self._ticks.observe(len(self._join.parts))
         MESSAGES_KNOWN.set(len(self._join.messages))
         for provider, count in self._join.waiting.by_provider.items():
             RECEIPTS_WAITING.labels(provider).set(count)
@@ -215,45 +184,23 @@ class JoinLoop:
         work = {place: (part, part.taken(), part.progress(applied)) for place, part in moved.items()}
         outputs = [output for _, made, _ in work.values() for output in made]
         commits: dict[Place, Commit] = {place: progress.commit() for place, (_, _, progress) in work.items()}
-        self._in_tick = True
-        try:
-            self._transactions.run(outputs, commits, self._member.metadata(), meanwhile or self._meanwhile)
-        except Aborted as aborted:
-            TRANSACTIONS_ABORTED.labels(self._seat.loop).inc()
-            log.warning("tick.aborted", loop=self._seat.loop, error=aborted.reason)
-            for part, made, _ in work.values():
-                part.outputs[:0] = made
-            if meanwhile is None and not self._meanwhile():
-                raise Abandoned from aborted
-        except (Fenced, Abandoned) as unknown:
-            self._broken = str(unknown) or "abandoned"
-            log.warning("producer.fenced", loop=self._seat.loop, error=self._broken)
-            self._drop(tuple(self._join.parts))
-        else:
+        fate = self._ticks.commit(outputs, commits, meanwhile)
+        if fate is Fate.COMMITTED:
             for place, (part, _, progress) in work.items():
                 self._acknowledged[place] = progress
                 part.done = progress
-        finally:
-            self._in_tick = False
+        elif fate is Fate.ABORTED:
+            for part, made, _ in work.values():
+                part.outputs[:0] = made
+            if meanwhile is None:
+                self._ticks.wait()
 
     def _poll(self, most: int, timeout_s: float) -> None:
         self._inbox.extend(record_of(message, None) for message in self._member.poll(most, timeout_s))
 
-    def _meanwhile(self) -> bool:
-        """Poll while Kafka takes its time; tell whether there is time to wait longer."""
-        self._health.beat(self._seat.loop)
-        self._poll(self._most // 10 + 1, _MEANWHILE_S)
-        now_s = self._clock.monotonic_s()
-        if self._stopping.is_set():
-            self._leave_by_s = min(self._leave_by_s, now_s + _LEAVE_S)
-        return now_s < self._leave_by_s
-
-    def _begin_again(self) -> None:
-        """Take a new producer, and read again what the group has committed."""
-        self._transactions.renew(self._meanwhile)
-        self._broken = ""
-        self._drop(tuple(self._join.parts))
-        self._member.claim_again(tuple(self._member.places))
+    def listen(self, timeout_s: float) -> None:
+        """Read a little, and join nothing."""
+        self._poll(self._most // 10 + 1, timeout_s)
 
     # -- what the member tells --------------------------------------------------------------------
 
@@ -262,7 +209,7 @@ class JoinLoop:
         done = progress_of(committed) if not committed.fresh else Progress(0, 0)
         known = self._acknowledged.get(place)
         if known is not None and not committed.fresh and known.order() > done.order():
-            log.error("commit.lost", loop=self._seat.loop, topic=place[0], partition=place[1])
+            self._ticks.commit_lost(place)
             done = known
         self._join.own(place, done)
         return done.since
@@ -276,18 +223,18 @@ class JoinLoop:
 
     def revoked(self, places: Sequence[Place]) -> None:
         """Publish what was joined, and forget the partitions."""
-        if not self._in_tick and not self._broken:
+        if self._ticks.may_commit:
             mine = {place: part for place in places if (part := self._join.parts.get(place)) and not part.behind}
             tries = iter(range(5))  # and no poll: this is called by one
             if mine:
                 self._publish(mine, dict(self._replay.positions), lambda: next(tries, None) is not None)
-        self._drop(places)
+        self.forget(places)
 
     def lost(self, places: Sequence[Place]) -> None:
         """Forget the partitions."""
-        self._drop(places)
+        self.forget(places)
 
-    def _drop(self, places: Sequence[Place]) -> None:
+    def forget(self, places: Sequence[Place]) -> None:
         """Forget partitions, and what was read of them and not yet received: its next owner may be this loop."""
         self._join.drop(places)
         left = [each for each in self._inbox if each.place not in places]
