@@ -180,6 +180,7 @@ def test_joiners_that_come_and_go_share_the_receipts_and_say_everything_once(wor
         if number == 30:
             works.start("tracking", slot="1", ready=False)
         if number == 90:
+            eventually(lambda: works.is_ready("tracking", "1"), within_s=30)  # before, a signal just ends it
             assert works.terminate("tracking", slot="1") == 0
         put(works, sent(f"share-{number}"))
 

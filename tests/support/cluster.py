@@ -97,11 +97,15 @@ class Cluster:
         return {place: committed for place, committed in found.items() if committed is not None and not committed.fresh}
 
     def commit(self, group: str, offsets: Mapping[tuple[str, int], tuple[int, str]]) -> None:
-        """Commit for a group that has no members."""
+        """Commit for a group that has no members; the first one of a broker waits until it has made its own topic."""
         parts = [TopicPartition(*place, offset, metadata) for place, (offset, metadata) in offsets.items()]
-        asked = [ConsumerGroupTopicPartitions(group, parts)]
-        answer = self.admin.alter_consumer_group_offsets(asked)[group].result(TIMEOUT_S)
-        assert all(part.error is None for part in answer.topic_partitions)
+
+        def faults() -> list[str]:
+            asked = [ConsumerGroupTopicPartitions(group, parts)]
+            answer = self.admin.alter_consumer_group_offsets(asked)[group].result(TIMEOUT_S)
+            return [part.error.name() for part in answer.topic_partitions if part.error is not None]
+
+        eventually(lambda: not faults(), within_s=TIMEOUT_S, what=faults)
 
     def forget(self, group: str) -> None:
         """Erase what a group without members has committed."""
