@@ -50,6 +50,17 @@ def long(value: int) -> bytes:
     if not -(2**63) <= value < 2**63:
         raise OverflowError("more than 64 bits")
     rest = (value << 1) ^ (value >> 63)
+    if 1 << 35 <= rest < 1 << 42:  # a time in milliseconds, 1970 (July) to 2039
+        return bytes(
+            (
+                rest & 0x7F | 0x80,
+                rest >> 7 & 0x7F | 0x80,
+                rest >> 14 & 0x7F | 0x80,
+                rest >> 21 & 0x7F | 0x80,
+                rest >> 28 & 0x7F | 0x80,
+                rest >> 35,
+            )
+        )
     out = bytearray()
     while rest > 0x7F:
         out.append(rest & 0x7F | 0x80)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from enum import StrEnum
-from functools import cache
 from typing import Final, NamedTuple
 
 from processor.core.agents import MAIL_CLIENTS, PROXIES, Agent, Family
@@ -67,7 +66,6 @@ RULES: Final[tuple[Rule, ...]] = (
 """The first that applies decides."""
 
 
-@cache  # a few hundred facts are all that there can be
 def judged(facts: Facts) -> tuple[Actor, str | None]:
     """Return who acted, and the name of the rule that says so."""
     for rule in RULES:

@@ -26,18 +26,18 @@ class Recent:
 
     def get(self, key: Hashable) -> int:
         """Return the number of *key*; 0 where it is not known, or no longer."""
-        word = hash(key) & _WORD or 1
+        word = hash(key) & _WORD
         return self._newer.get(word, self._mask) or self._older.get(word, self._mask)
 
     def put(self, key: Hashable, number: int = 1) -> None:
         """Remember *number* for *key*."""
         if self._newer.count >= self._most:
             self._older, self._newer = self._newer, _Generation(self._mask + 1)
-        self._newer.put(hash(key) & _WORD or 1, number, self._mask)
+        self._newer.put(hash(key) & _WORD, number, self._mask)
 
 
 class _Generation:
-    """Open addressing: a key stands at its place, or at the next free one."""
+    """Open addressing: a key stands at its place, or at the next free one, whose number is 0."""
 
     __slots__ = ("_numbers", "_words", "count")
 
@@ -47,15 +47,16 @@ class _Generation:
         self.count = 0
 
     def get(self, word: int, mask: int) -> int:
-        return self._numbers[self._place(word, mask)]
+        place = word & mask
+        while number := self._numbers[place]:
+            if self._words[place] == word:
+                return number
+            place = (place + 1) & mask
+        return 0
 
     def put(self, word: int, number: int, mask: int) -> None:
-        place = self._place(word, mask)
-        self.count += not self._numbers[place]
-        self._words[place], self._numbers[place] = word, number
-
-    def _place(self, word: int, mask: int) -> int:
-        words, place = self._words, word & mask
-        while words[place] not in {0, word}:
+        numbers, words, place = self._numbers, self._words, word & mask
+        while numbers[place] and words[place] != word:
             place = (place + 1) & mask
-        return place
+        self.count += not numbers[place]
+        words[place], numbers[place] = word, number

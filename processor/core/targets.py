@@ -4,7 +4,7 @@ import re
 from typing import Final
 from urllib.parse import quote, urlsplit
 
-_WRITTEN: Final = re.compile(r"https?://[!-.0->@-\[\]-~][!-~]*", re.IGNORECASE)
+_WRITTEN: Final = re.compile(r"[Hh][Tt][Tt][Pp][Ss]?://[!-.0->@-\[\]-~][!-~]*")
 """Visible ASCII, and a host: its first character is none of `/`, `?` and a backslash, which browsers take for `/`."""
 
 _STRIPPED: Final = "".join(map(chr, range(0x21)))

@@ -1,9 +1,12 @@
 """Tokens: what we signed opens, and nothing else does."""
 
+import hmac
+from base64 import b64decode, b64encode
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processor.core.tokens import TOKEN_CHARS_MAX, Keys, Purpose, Sealer, Ticket
+from processor.core.tokens import TOKEN_CHARS_MAX, Keys, Mac, Purpose, Sealer, Ticket
 
 KEYS = Keys(2, {1: b"an old secret of some length", 2: b"the present secret of some length"})
 SEALER = Sealer(KEYS)
@@ -57,6 +60,18 @@ def test_a_cut_token_or_one_with_padding_opens_nothing() -> None:
     token = sealed(Purpose.CLICK, TICKET)
     for changed in (token[:-1], token + "=", token + "A", token[1:], f" {token}", token + "\n", token * 2):
         assert SEALER.open(Purpose.CLICK, changed) is None
+
+
+def test_a_token_in_the_other_alphabet_opens_nothing() -> None:
+    for number in range(100):
+        token = sealed(Purpose.CLICK, TICKET._replace(message_id=f"m-{number}"))
+        other = b64encode(b64decode(token + "=" * (-len(token) % 4), altchars=b"-_")).decode().rstrip("=")
+        assert other == token or SEALER.open(Purpose.CLICK, other) is None
+
+
+@given(st.binary(max_size=64), st.binary(max_size=300))
+def test_a_code_is_that_of_rfc_2104(key: bytes, text: bytes) -> None:
+    assert Mac(key).of(text) == hmac.digest(key, text, "sha256")
 
 
 def test_a_token_of_an_earlier_key_still_opens_and_one_of_a_key_that_was_taken_away_does_not() -> None:

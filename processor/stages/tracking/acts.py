@@ -3,10 +3,11 @@
 from collections import OrderedDict
 from collections.abc import Hashable
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import count
-from typing import Final
+from typing import Any, Final
 
-from processor.core.actor import Act, Facts, judged
+from processor.core.actor import Act, Actor, Facts, judged
 from processor.core.agents import Agent
 from processor.core.events import EngagementEvent, event_id
 from processor.core.recent import Recent
@@ -20,8 +21,9 @@ _KIND: Final = "engagement"
 _EIGHT_DIGITS: Final = 0xFFFF_FFFF
 _STATUSES: Final = tuple(Status)
 
-Place = tuple[str, str, int | None]
-"""What makes an act the same: its type, the message, and for clicks the link."""
+# Members of an enumeration are looked up by its class, which takes as long as to build a tuple.
+_CLICKED: Final = Act.CLICKED
+_UNSUBSCRIBED: Final = Act.UNSUBSCRIBED
 
 
 class Moments:
@@ -39,9 +41,13 @@ class Moments:
         if len(self._until_ms) > MOMENTS_MAX:
             self._until_ms.popitem(last=False)
 
+    def __bool__(self) -> bool:
+        """Tell whether anything did."""
+        return bool(self._until_ms)
+
     def has(self, key: Hashable, *, now_ms: int) -> bool:
         """Tell whether *key* happened moments ago."""
-        return bool(self._until_ms) and self._until_ms.get(key, 0) > now_ms
+        return self._until_ms.get(key, 0) > now_ms
 
 
 @dataclass(slots=True)
@@ -53,7 +59,7 @@ class Memory:
 
     def saw(self, event: EngagementEvent) -> None:
         """Remember an act that is safe."""
-        self.acts.put((event.type, event.message_id, event.position))
+        self.acts.put(place_of(event))
 
     def reached(self, message_id: str, status: Status) -> None:
         """Remember the status of a message."""
@@ -63,6 +69,11 @@ class Memory:
         """Return the last status of a message; None where it is not known here."""
         number = self.statuses.get(message_id)
         return _STATUSES[number - 1] if number else None
+
+
+def place_of(event: EngagementEvent) -> int:
+    """Return what makes an act the same, hashed: its type, the message, and for clicks the link."""
+    return hash((event.type, event.message_id, event.position))
 
 
 class Acts:
@@ -76,7 +87,7 @@ class Acts:
         self._numbers = count(1)
         self._headed = Moments(HEADED_MS)
         self._hidden = Moments(HIDDEN_MS)
-        self._under_way: set[Place] = set()
+        self._under_way: set[int] = set()
 
     def headed(self, ticket: Ticket, *, now_ms: int) -> None:
         """Remember that somebody looked at a link without following it."""
@@ -87,9 +98,16 @@ class Acts:
         now_ms = now_ns // 1_000_000
         if ticket.position == HIDDEN_LINK:
             self._hidden.add(ticket.message_id, now_ms=now_ms)
-        actor, rule = judged(self._facts(act, ticket, agent, now_ms))
-        position = ticket.position if act is Act.CLICKED else None
-        place = (act, ticket.message_id, position)
+        actor, rule = _judged(
+            act,
+            agent,
+            # The second of the submission was cut off: to a person it only seems longer ago.
+            now_ms - ticket.sent_at_s * 1_000 < self._human_after_ms,
+            bool(self._hidden) and self._hidden.has(ticket.message_id, now_ms=now_ms),
+            bool(self._headed) and self._headed.has((ticket.message_id, ticket.position, ticket.url), now_ms=now_ms),
+        )
+        position = ticket.position if act is _CLICKED else None
+        place = hash((act, ticket.message_id, position))  # as `place_of` has it
         repeated = place in self._under_way or self._memory.acts.get(place) > 0
         self._under_way.add(place)
         return EngagementEvent(
@@ -100,7 +118,7 @@ class Acts:
             now_ms,
             ticket.channel,
             ticket.campaign_id,
-            ticket.url if act is Act.CLICKED else None,
+            ticket.url if act is _CLICKED else None,
             position,
             self._memory.status(ticket.message_id),
             agent.family,
@@ -108,21 +126,17 @@ class Acts:
             rule,
             repeated,
             None,
-            ticket.scope if act is Act.UNSUBSCRIBED else None,
+            ticket.scope if act is _UNSUBSCRIBED else None,
         )
 
     def ended(self, event: EngagementEvent, *, safe: bool) -> None:
         """Say what became of *event*: only an act that is safe can be repeated."""
-        self._under_way.discard((event.type, event.message_id, event.position))
+        place = place_of(event)
+        self._under_way.discard(place)
         if safe:
-            self._memory.saw(event)
+            self._memory.acts.put(place)
 
-    def _facts(self, act: Act, ticket: Ticket, agent: Agent, now_ms: int) -> Facts:
-        return Facts(
-            act,
-            agent,
-            # The second of the submission was cut off: to a person it only seems longer ago.
-            now_ms - ticket.sent_at_s * 1_000 < self._human_after_ms,
-            self._hidden.has(ticket.message_id, now_ms=now_ms),
-            self._headed.has((ticket.message_id, ticket.position, ticket.url), now_ms=now_ms),
-        )
+
+@cache  # a few hundred facts are all that there can be
+def _judged(*facts: Any) -> tuple[Actor, str | None]:
+    return judged(Facts(*facts))

@@ -17,6 +17,7 @@ class Response(NamedTuple):
     body: bytes = b""
 
 
+_FOUND: Final = int(HTTPStatus.FOUND)
 _PRIVATE: Final[Headers] = [
     ("cache-control", "no-store, max-age=0"),
     ("referrer-policy", "no-referrer"),
@@ -106,4 +107,4 @@ def plain(status: int) -> Response:
 
 def redirect(target: str) -> Response:
     """Return the redirect to *target*, which `target_of` has let pass."""
-    return Response(HTTPStatus.FOUND, [("location", target), *_PRIVATE])
+    return Response(_FOUND, [("location", target), *_PRIVATE])
