@@ -1,7 +1,8 @@
 """A producer for what must be in Kafka before somebody else is told so; records do not belong to a transaction."""
 
 import asyncio
-from collections import deque
+from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
@@ -12,6 +13,9 @@ DELIVERY_TIMEOUT_MS: Final = 5_000
 _POLL_S: Final = 0.002
 
 Acknowledged = asyncio.Future[None]
+
+Told = Callable[[KafkaError | None, Message | None], None]
+"""Is called with None once all in-sync replicas have a record, or with the reason why they do not get it."""
 
 
 class Reliable:
@@ -35,7 +39,6 @@ class Reliable:
                 "message.timeout.ms": DELIVERY_TIMEOUT_MS,
             }
         )
-        self._heard: deque[tuple[Acknowledged, KafkaError | None]] = deque()
         self._asks = False
 
     async def publish(self, topic: str, key: bytes, value: bytes) -> None:
@@ -44,42 +47,43 @@ class Reliable:
 
     def soon(self, topic: str, key: bytes, value: bytes) -> Acknowledged:
         """Return what is done once `publish` would return; who gives up waiting may end it himself."""
-        loop = asyncio.get_running_loop()
-        acknowledged: Acknowledged = loop.create_future()
-
-        def delivered(error: KafkaError | None, _: Message) -> None:
-            self._heard.append((acknowledged, error))
-
-        try:
-            self._producer.produce(topic, value, key, on_delivery=delivered)
-        except (BufferError, KafkaException) as refused:
-            acknowledged.set_exception(_refused(refused))
-            return acknowledged
-        if not self._asks:
-            self._asks = True
-            loop.call_later(_POLL_S, self._ask, loop)
+        acknowledged: Acknowledged = asyncio.get_running_loop().create_future()
+        self.hand(topic, key, value, partial(_settle, acknowledged))
         return acknowledged
+
+    def hand(self, topic: str, key: bytes, value: bytes, told: Told) -> None:
+        """Publish as `soon` does and call *told*, maybe at once: for those who publish so much that a future counts."""
+        try:
+            self._producer.produce(topic, value, key, on_delivery=told)
+        except BufferError:
+            told(KafkaError(KafkaError._QUEUE_FULL), None)  # noqa: SLF001 - librdkafka's own name
+        except KafkaException as refused:
+            told(refused.args[0], None)
+        else:
+            if not self._asks:
+                self._asks = True
+                self._ask_later(asyncio.get_running_loop())
 
     def close(self) -> None:
         """Send what is under way, within the delivery time-out."""
         self._producer.flush(DELIVERY_TIMEOUT_MS / 1_000)
 
     def _ask(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._producer.poll(0)
-        while self._heard:
-            acknowledged, error = self._heard.popleft()
-            if acknowledged.done():
-                continue  # who waited was cancelled
-            if error is None:
-                acknowledged.set_result(None)
-            else:
-                acknowledged.set_exception(KafkaException(error))
-        self._asks = len(self._producer) > 0
-        if self._asks:
-            loop.call_later(_POLL_S, self._ask, loop)
+        try:
+            self._producer.poll(0)
+        finally:  # whatever one of those who were told raises, the others must be told, too
+            self._asks = len(self._producer) > 0
+            if self._asks:
+                self._ask_later(loop)
+
+    def _ask_later(self, loop: asyncio.AbstractEventLoop) -> None:
+        loop.call_later(_POLL_S, self._ask, loop)
 
 
-def _refused(refused: BufferError | KafkaException) -> KafkaException:
-    if isinstance(refused, KafkaException):
-        return refused
-    return KafkaException(KafkaError(KafkaError._QUEUE_FULL))  # noqa: SLF001 - librdkafka's own name
+def _settle(acknowledged: Acknowledged, error: KafkaError | None, _: Message | None) -> None:
+    if acknowledged.done():
+        return  # who waited was cancelled
+    if error is None:
+        acknowledged.set_result(None)
+    else:
+        acknowledged.set_exception(KafkaException(error))

@@ -6,10 +6,11 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaError, KafkaException
 
 from processor.kafka.reliable import Reliable
 from tests.support.cluster import Cluster, fresh
+from tests.support.eventually import eventually_async
 
 if TYPE_CHECKING:
     from processor.sandbox.broker import Broker
@@ -34,4 +35,22 @@ async def test_a_record_that_kafka_does_not_take_raises(kafka: Broker) -> None:
     with pytest.raises(KafkaException):
         await reliable.publish(topic, b"key", bytes(5_000))
 
+    reliable.close()
+
+
+async def test_who_hands_over_is_told_and_one_that_fails_at_it_keeps_nobody_else_waiting(kafka: Broker) -> None:
+    cluster = Cluster.at(kafka.bootstrap)
+    topic = cluster.make(fresh("handed"))
+    reliable = Reliable(cluster.connection)
+    asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+    told: list[KafkaError | None] = []
+
+    def fails(*_: object) -> None:
+        raise ValueError
+
+    for number in range(20):
+        reliable.hand(topic, b"key", b"value", fails if number == 3 else lambda error, _: told.append(error))
+    await eventually_async(lambda: len(told) == 19, within_s=10)
+
+    assert told == [None] * 19
     reliable.close()

@@ -2,9 +2,10 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
 from http import HTTPStatus
-from typing import Final, Protocol, assert_never
+from typing import Any, Final, Protocol, assert_never
 
 from processor.core.actor import Act
 from processor.core.control import SUPPRESSION, control_key
@@ -28,7 +29,6 @@ from processor.stages.tracking.responses import (
     plain,
 )
 from processor.stages.tracking.routes import (
-    Asked,
     Clicked,
     Headed,
     Opened,
@@ -44,6 +44,10 @@ log = logger()
 FORM_BYTES_MAX: Final = 8_192
 UNSUBSCRIBED_CAUSE: Final = "unsubscribed"
 _TELL_EVERY: Final = 1_000
+_ROUTE: Final = {Act.OPENED: "open", Act.CLICKED: "click"}
+
+Rest = Coroutine[Any, Any, None]
+"""What remains to be done for an answer."""
 
 
 class Webhooks(Protocol):
@@ -82,6 +86,10 @@ class Request(Protocol):
 
     async def body(self, bytes_max: int) -> bytes | Response:
         """Return the whole body, or the answer to one that is too large, too slow or cut."""
+        ...
+
+    def reply(self, response: Response) -> None:
+        """Answer; once."""
         ...
 
 
@@ -144,12 +152,22 @@ class Front:
         self._requests = Counter[tuple[str, int]]()
         self._events = Counter[tuple[str, str]]()
 
-    async def answer(self, request: Request) -> Response:
-        """Return the answer to *request*, once it is true."""
+    def answer(self, request: Request) -> Rest | None:
+        """
+        Answer *request* once the answer is true; run what is returned, if anything is.
+
+        Opens and clicks, which are nearly all that comes, need no task: Kafka's acknowledgement answers them.
+        """
         what = asked(self._sealer, request.method, request.path)
-        route, response = await self._answer(what, request)
-        self._requests[route, response.status] += 1
-        return response
+        if isinstance(what, Clicked):
+            self._keep(Act.CLICKED, what, request)
+        elif isinstance(what, Opened):
+            self._keep(Act.OPENED, what, request)
+        elif isinstance(what, Unsubscribes | Reports):
+            return self._read(what, request)
+        else:
+            self._reply(request, *self._shown(what))
+        return None
 
     def tell(self) -> None:
         """Add what was counted to the metrics: now and then, for to count there takes as long as to make an event."""
@@ -160,37 +178,44 @@ class Front:
         self._requests.clear()
         self._events.clear()
 
-    async def _answer(self, what: Asked, request: Request) -> tuple[str, Response]:
+    def _shown(self, what: Headed | Shown | Probe) -> tuple[str, Response]:
         match what:
-            case Opened(ticket, response):
-                kept = await self._kept(Act.OPENED, ticket, request)
-                return "open", response if kept else UNAVAILABLE
-            case Clicked(ticket, response):
-                await self._kept(Act.CLICKED, ticket, request)  # a lost click must not stop who clicked
-                return "click", response
             case Headed(ticket, route, response):
                 self._acts.headed(ticket, now_ms=self._now_ns() // 1_000_000)
                 return route, response
             case Shown(route, response):
                 return route, response
-            case Unsubscribes(ticket):
-                return "unsubscribe", await self._unsubscribed(ticket, request)
-            case Reports(provider):
-                return "webhook", await self._reported(provider, request)
             case Probe(name):
                 return "probe", OK if self._probes[name]() else UNAVAILABLE
         assert_never(what)
 
-    async def _kept(self, act: Act, ticket: Ticket, request: Request) -> bool:
-        event = self._event(act, ticket, request)
-        kept = await self._outlet.keep(self._record(event))
+    async def _read(self, what: Unsubscribes | Reports, request: Request) -> None:
+        match what:
+            case Unsubscribes(ticket):
+                self._reply(request, "unsubscribe", await self._unsubscribed(ticket, request))
+            case Reports(provider):
+                self._reply(request, "webhook", await self._reported(provider, request))
+
+    def _reply(self, request: Request, route: str, response: Response) -> None:
+        self._requests[route, response.status] += 1
+        request.reply(response)
+
+    def _keep(self, act: Act, what: Opened | Clicked, request: Request) -> None:
+        event = self._event(act, what.ticket, request)
+        self._outlet.keep(self._record(event), partial(self._kept, act, event, what.response, request))
+
+    def _kept(self, act: Act, event: EngagementEvent, response: Response, request: Request, kept: bool) -> None:  # noqa: FBT001
         self._ended(event, safe=kept)
         if not kept:
-            TRACKING_LOST.labels(act).inc()
-            if self._lost % _TELL_EVERY == 0:
-                log.error("engagement.lost", stage="tracking", count=self._lost + 1)
-            self._lost += 1
-        return kept
+            self._tell_lost(act)
+            response = UNAVAILABLE if act is Act.OPENED else response  # a lost click must not stop who clicked
+        self._reply(request, _ROUTE[act], response)
+
+    def _tell_lost(self, act: Act) -> None:
+        TRACKING_LOST.labels(act).inc()
+        if self._lost % _TELL_EVERY == 0:
+            log.error("engagement.lost", stage="tracking", count=self._lost + 1)
+        self._lost += 1
 
     async def _unsubscribed(self, ticket: Ticket, request: Request) -> Response:
         body = await request.body(min(FORM_BYTES_MAX, self._body_bytes_max))

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from processor.logs import logger
 from processor.metrics import INTERNAL_ERRORS
-from processor.stages.tracking.front import Front
+from processor.stages.tracking.front import Front, Rest
 from processor.stages.tracking.responses import BAD_REQUEST, DEFECT, TOO_LARGE, TOO_SLOW, Response
 
 log = logger()
@@ -15,16 +15,17 @@ STAGE: Final = "tracking"
 
 
 class Request:
-    """One request of RSGI 1.6 (granian's own interface): its scope, and what its body comes from."""
+    """One request of RSGI 1.6 (granian's own interface): its scope, its body, and where the answer goes."""
 
-    __slots__ = ("_body_timeout_s", "_given", "_protocol", "method", "path")
+    __slots__ = ("_body_timeout_s", "_exchange", "_given", "_protocol", "method", "path")
 
-    def __init__(self, scope: Any, protocol: Any, body_timeout_s: float) -> None:
+    def __init__(self, exchange: Any, body_timeout_s: float) -> None:
         """Read nothing yet."""
+        self._exchange = exchange
+        self._given = scope = exchange.scope
+        self._protocol = exchange.proto
         self.method: str = scope.method
         self.path: str = scope.path
-        self._given = scope
-        self._protocol = protocol
         self._body_timeout_s = body_timeout_s
 
     @property
@@ -55,6 +56,14 @@ class Request:
             return TOO_LARGE
         return body if length in {None, len(body)} else BAD_REQUEST
 
+    def reply(self, response: Response) -> None:
+        """Answer; what comes after the first answer is not heard."""
+        if response.body:
+            self._protocol.response_bytes(response.status, response.headers, response.body)
+        else:
+            self._protocol.response_empty(response.status, response.headers)
+        self._exchange.done()
+
     async def _read(self, bytes_max: int) -> bytes | None:
         body = bytearray()
         async for chunk in self._protocol:
@@ -65,23 +74,36 @@ class Request:
 
 
 class Application:
-    """What granian calls for each request; nothing that a client sends ends it, or reaches a log."""
+    """What is called for each request; nothing that a client sends ends it, or reaches a log."""
 
     def __init__(self, front: Front, *, body_timeout_s: float) -> None:
         """Answer as *front* says."""
         self._front = front
         self._body_timeout_s = body_timeout_s
+        self._tasks: set[asyncio.Task[None]] = set()
 
-    async def __rsgi__(self, scope: Any, protocol: Any) -> None:
-        """Answer one request."""
+    def __call__(self, exchange: Any) -> None:
+        """Answer one request, now or later."""
+        request = Request(exchange, self._body_timeout_s)
         try:
-            response = await self._front.answer(Request(scope, protocol, self._body_timeout_s))
-        except Exception as bug:
-            # Class and place only: the text may hold what a client sent.
-            log.error("request.failed", stage=STAGE, exc_info=bug)  # noqa: TRY400
-            INTERNAL_ERRORS.labels(STAGE).inc()
-            response = DEFECT
-        if response.body:
-            protocol.response_bytes(response.status, response.headers, response.body)
-        else:
-            protocol.response_empty(response.status, response.headers)
+            rest = self._front.answer(request)
+        except Exception as bug:  # noqa: BLE001 - this and the next are the only ones
+            self._failed(bug, request)
+            return
+        if rest is not None:
+            task = asyncio.get_running_loop().create_task(self._finish(rest, request))
+            self._tasks.add(task)  # the loop itself only knows it weakly
+            task.add_done_callback(self._tasks.discard)
+
+    async def _finish(self, rest: Rest, request: Request) -> None:
+        try:
+            await rest
+        except Exception as bug:  # noqa: BLE001
+            self._failed(bug, request)
+
+    @staticmethod
+    def _failed(bug: Exception, request: Request) -> None:
+        # Class and place only: the text may hold what a client sent.
+        log.error("request.failed", stage=STAGE, exc_info=bug)
+        INTERNAL_ERRORS.labels(STAGE).inc()
+        request.reply(DEFECT)

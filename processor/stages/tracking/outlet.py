@@ -1,10 +1,10 @@
 """Where events go: to Kafka, and while it is away into the buffer, from which they follow later."""
 
 import asyncio
-from collections import deque
+from collections.abc import Callable
 from typing import Final, Protocol
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, Message
 
 from processor.logs import logger
 from processor.stages.tracking.buffer import Buffer, Record
@@ -29,6 +29,31 @@ class Log(Protocol):
         """Return what is done once the record is safe; it ends with `KafkaException` where it is not."""
         ...
 
+    def hand(
+        self, topic: str, key: bytes, value: bytes, told: Callable[[KafkaError | None, Message | None], None]
+    ) -> None:
+        """Call *told* then, and with an error where the record is not safe."""
+        ...
+
+
+Kept = Callable[[bool], None]
+"""Is called once, with True where a record is in Kafka or on disk."""
+
+
+class _Handed:
+    """A record that Kafka was given."""
+
+    __slots__ = ("_outlet", "due_s", "kept", "record")
+
+    def __init__(self, outlet: "Outlet", record: Record, kept: Kept, due_s: float) -> None:
+        self._outlet = outlet
+        self.record = record
+        self.kept = kept
+        self.due_s = due_s
+
+    def told(self, error: KafkaError | None, _: Message | None) -> None:
+        self._outlet.told(self, error)
+
 
 class Outlet:
     """Used from one event loop; `drain` runs beside the requests."""
@@ -38,24 +63,36 @@ class Outlet:
         self._kafka = kafka
         self._buffer = buffer
         self._away = False
-        self._due: deque[tuple[float, asyncio.Future[None]]] = deque()
+        self._loop = asyncio.get_running_loop()  # to ask again is a system call each time
+        self._handed: dict[_Handed, None] = {}  # in the order in which they are due
+        self._stores: set[asyncio.Task[None]] = set()
         self._sweeps = False
         self._waiting = asyncio.Event()
         if buffer.count:
             self._waiting.set()
 
-    async def keep(self, record: Record) -> bool:
-        """Return True once *record* is in Kafka or on disk; False where it is neither."""
-        if not self._away:
-            try:
-                await self._answered(self._kafka.soon(*record))
-            except KafkaException:
-                self._gone()
-            else:
-                return True
-        kept = await self._buffer.put(record)
-        self._waiting.set()
-        return kept
+    def keep(self, record: Record, kept: Kept) -> None:
+        """Call *kept* with True once *record* is in Kafka or on disk; with False where it is neither."""
+        if self._away:
+            self._store(record, kept)
+            return
+        handed = _Handed(self, record, kept, self._loop.time() + ANSWER_S)
+        self._handed[handed] = None
+        if not self._sweeps:
+            self._sweeps = True
+            self._loop.call_later(_SWEEP_S, self._sweep)
+        self._kafka.hand(*record, handed.told)
+
+    def told(self, handed: _Handed, error: KafkaError | None) -> None:
+        """Hear what became of a record; what comes first counts, the answer or the end of its time."""
+        if handed not in self._handed:
+            return
+        del self._handed[handed]
+        if error is None:
+            handed.kept(True)  # noqa: FBT003
+        else:
+            self._gone()
+            self._store(handed.record, handed.kept)
 
     async def publish(self, records: list[Record]) -> bool:
         """Return True once Kafka has all *records*; False where it has not, or some only."""
@@ -90,24 +127,24 @@ class Outlet:
             return False
         return True
 
-    def _answered(self, acknowledged: "asyncio.Future[None]") -> "asyncio.Future[None]":
-        """Return *acknowledged*, which fails when its time is up: one timer for all of them, not one for each."""
-        loop = asyncio.get_running_loop()
-        self._due.append((loop.time() + ANSWER_S, acknowledged))
-        if not self._sweeps:
-            self._sweeps = True
-            loop.call_later(_SWEEP_S, self._sweep, loop)
-        return acknowledged
+    def _store(self, record: Record, kept: Kept) -> None:
+        store = self._loop.create_task(self._stored(record, kept))
+        self._stores.add(store)  # the loop itself only knows it weakly
+        store.add_done_callback(self._stores.discard)
 
-    def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
-        due, now_s = self._due, loop.time()
-        while due and (due[0][1].done() or due[0][0] <= now_s):
-            _, acknowledged = due.popleft()
-            if not acknowledged.done():
-                acknowledged.set_exception(KafkaException(KafkaError(KafkaError._TIMED_OUT)))  # noqa: SLF001
-        self._sweeps = bool(due)
-        if due:
-            loop.call_later(_SWEEP_S, self._sweep, loop)
+    async def _stored(self, record: Record, kept: Kept) -> None:
+        safe = await self._buffer.put(record)
+        self._waiting.set()
+        kept(safe)
+
+    def _sweep(self) -> None:
+        """End what Kafka has not acknowledged in time: one timer for all, not one for each."""
+        now_s = self._loop.time()
+        while self._handed and (first := next(iter(self._handed))).due_s <= now_s:
+            self.told(first, KafkaError(KafkaError._TIMED_OUT))  # noqa: SLF001
+        self._sweeps = bool(self._handed)
+        if self._sweeps:
+            self._loop.call_later(_SWEEP_S, self._sweep)
 
     def _gone(self) -> None:
         if not self._away:

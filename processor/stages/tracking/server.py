@@ -27,6 +27,7 @@ from processor.logs import logger
 from processor.metrics import Health
 from processor.stages.tracking.acts import Acts, Memory
 from processor.stages.tracking.buffer import Buffer
+from processor.stages.tracking.embedded import serving
 from processor.stages.tracking.follower import Followed, Follower
 from processor.stages.tracking.front import Front, Webhooks
 from processor.stages.tracking.http import STAGE, Application
@@ -119,15 +120,15 @@ class TrackingLoop:
         follower = self._follower(asyncio.get_running_loop())
         front = self._front(outlet, reliable)
         server = self._server(front)
-        serving = asyncio.create_task(server.serve())
+        served = asyncio.ensure_future(serving(server))
         draining = asyncio.create_task(outlet.drain())
         log.info("tracking.listening", stage=STAGE, port=self.port)
         self._serving = True
         try:
-            await self._until(stopping, front, serving, draining)
+            await self._until(stopping, front, served, draining)
         finally:
             self._serving = False
-            await self._stop(server, serving)
+            await self._stop(server, served)
             draining.cancel()
             with suppress(asyncio.CancelledError):
                 await draining
