@@ -1,12 +1,22 @@
 """The status of a message, from its delivery events alone, in whatever order they come."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from processor.core.events import DeliveryEvent
 from processor.core.words import Reason, Status
 
 _FINAL: Final = frozenset({Status.DELIVERED, Status.BOUNCED})
+
+RANKS: Final[Mapping[Status, int]] = {
+    **dict.fromkeys(Status, 4),
+    Status.COMPLAINED: 1,
+    Status.DELIVERED: 2,
+    Status.BOUNCED: 2,
+    Status.DELAYED: 3,
+    Status.DUPLICATE: 5,
+}
+"""Of the list of `status_of`; for those who remember no more of a message than its status."""
 
 Key = tuple[int, int, str, str]
 
@@ -30,11 +40,7 @@ def status_of(events: Iterable[DeliveryEvent]) -> Status | None:
 
 def _rank(event: DeliveryEvent) -> Key:
     at_ms, status = event.occurred_at_ms, event.status
-    if status is Status.COMPLAINED:
-        return 1, at_ms, status, event.event_id
     if status in _FINAL:
-        return 2, -at_ms, status, event.event_id  # BOUNCED is before DELIVERED
-    if status is Status.DELAYED:
-        return 3, at_ms, status, event.event_id
-    of_the_record = status is Status.DUPLICATE or event.reason is Reason.OTHER_CONTENT
-    return 5 if of_the_record else 4, at_ms, status, event.event_id
+        at_ms = -at_ms  # BOUNCED is before DELIVERED
+    of_the_record = event.reason is Reason.OTHER_CONTENT and RANKS[status] == RANKS[Status.REJECTED]
+    return RANKS[Status.DUPLICATE] if of_the_record else RANKS[status], at_ms, status, event.event_id

@@ -216,6 +216,24 @@ async def test_the_status_of_a_message_is_told_where_it_is_known(stage: Stage) -
     assert [each.message_status for each in stage.kafka.events()] == ["SENT", None]
 
 
+@pytest.mark.parametrize(
+    ("reached", "status"),
+    [
+        ([Status.DELIVERED, Status.SENT], "DELIVERED"),
+        ([Status.SENT, Status.DUPLICATE], "SENT"),
+        ([Status.SENT, Status.DELAYED, Status.DELIVERED, Status.BOUNCED], "BOUNCED"),
+        ([Status.COMPLAINED, Status.DELIVERED], "COMPLAINED"),
+    ],
+)
+async def test_a_status_gives_way_to_none_that_it_outranks(stage: Stage, reached: list[Status], status: str) -> None:
+    for each in reached:
+        stage.memory.reached("m-1", each)
+
+    await stage.ask(Purpose.OPEN)
+
+    assert [each.message_status for each in stage.kafka.events()] == [status]
+
+
 async def test_who_follows_a_hidden_link_also_fetched_the_rest_for_a_while(stage: Stage) -> None:
     await stage.ask(Purpose.CLICK, position=HIDDEN_LINK)
     await stage.ask(Purpose.CLICK, position=1)

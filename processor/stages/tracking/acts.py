@@ -11,6 +11,7 @@ from processor.core.actor import Act, Actor, Facts, judged
 from processor.core.agents import Agent
 from processor.core.events import EngagementEvent, event_id
 from processor.core.recent import Recent
+from processor.core.status import RANKS
 from processor.core.tokens import HIDDEN_LINK, Ticket
 from processor.core.words import Status
 
@@ -62,11 +63,13 @@ class Memory:
         self.acts.put(place_of(event))
 
     def reached(self, message_id: str, status: Status) -> None:
-        """Remember the status of a message."""
-        self.statuses.put(message_id, _STATUSES.index(status) + 1)
+        """Remember the status of a message, unless one that outranks it is known; of the same rank the last counts."""
+        known = self.status(message_id)
+        if known is None or RANKS[known] >= RANKS[status]:
+            self.statuses.put(message_id, _STATUSES.index(status) + 1)
 
-    def status(self, message_id: str) -> str | None:
-        """Return the last status of a message; None where it is not known here."""
+    def status(self, message_id: str) -> Status | None:
+        """Return the status of a message; None where it is not known here."""
         number = self.statuses.get(message_id)
         return _STATUSES[number - 1] if number else None
 

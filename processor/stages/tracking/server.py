@@ -20,6 +20,7 @@ from granian.server.embed import Server
 from processor.codec.events import EventCodec
 from processor.core.events import DeliveryEvent
 from processor.core.tokens import Keys, Sealer
+from processor.core.words import Reason
 from processor.kafka.connection import Connection
 from processor.kafka.reliable import Reliable
 from processor.kafka.topics import Names
@@ -42,7 +43,7 @@ CONNECTIONS_MAX: Final = 16_384
 _FILES: Final = 65_536
 _BACKLOG: Final = 1_024
 _BEAT_S: Final = 0.1
-LINGER_MS: Final = 10
+LINGER_MS: Final = 15
 """Events are gathered for so long: a request to Kafka costs as much as answering a dozen clicks."""
 
 # granian's own lines go the way of every library's: who and where, never the text.
@@ -167,7 +168,8 @@ class TrackingLoop:
     def _learn(self, events: Sequence[Followed]) -> None:
         for event in events:
             if isinstance(event, DeliveryEvent):
-                self._memory.reached(event.message_id, event.status)
+                if event.reason is not Reason.OTHER_CONTENT:  # that says nothing of the message
+                    self._memory.reached(event.message_id, event.status)
             else:
                 self._memory.saw(event)
 
