@@ -26,11 +26,12 @@ def writer(contract: Contract, prefix: bytes) -> Callable[[Sequence[Any]], bytes
     """Return a function from a record's values, in the order of the schema, to its framed bytes."""
     # Unrolled by generated source, as in quick.py, for the same reason; nothing of the schema's text gets into it.
     parts = ["prefix"]
-    names: dict[str, Any] = {"prefix": prefix, "NULL": NULL}
+    names: dict[str, Any] = {"prefix": prefix, "NULL": NULL, "SIZE": ONE_BYTE, "VALUE_SIZE": VALUE_SIZE}
+    names |= {"VALUE": VALUE, "long": long}
     for number, each in enumerate(contract.record.fields):
         put, is_nullable = _put(each.type)
         names[f"put_{number}"] = put
-        written = f"put_{number}(value_{number})"
+        written = _INLINE.get(put, "put_{number}(value_{number})").format(number=number)
         parts.append(f"NULL if value_{number} is None else {written}" if is_nullable else written)
     values = ", ".join(f"value_{number}" for number in range(len(contract.record.fields)))
     exec(f"def write(values):\n    {values}, = values\n    return b''.join(({', '.join(parts)},))", names)  # noqa: S102
@@ -124,6 +125,12 @@ PUTS: Final[Mapping[str, Put]] = {
     "long": long,
     "bytes": octets,
     "string": text,
+}
+
+
+_INLINE: Final[Mapping[Put, str]] = {  # most fields are strings, and a call takes as long as what it does
+    text: "(SIZE[n] if (n := len(raw := value_{number}.encode())) < 64 else long(n)) + raw",
+    some_text: "(VALUE_SIZE[n] if (n := len(raw := value_{number}.encode())) < 64 else VALUE + long(n)) + raw",
 }
 
 

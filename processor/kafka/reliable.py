@@ -54,7 +54,7 @@ class Reliable:
     def hand(self, topic: str, key: bytes, value: bytes, told: Told) -> None:
         """Publish as `soon` does and call *told*, maybe at once: for those who publish so much that a future counts."""
         try:
-            self._producer.produce(topic, value, key, on_delivery=told)
+            self._producer.produce(topic, value, key, -1, told)
         except BufferError:
             told(KafkaError(KafkaError._QUEUE_FULL), None)  # noqa: SLF001 - librdkafka's own name
         except KafkaException as refused:
