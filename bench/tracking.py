@@ -4,7 +4,7 @@ The public side beside its bare server: clicks a second whose events Kafka has a
     python -m bench.tracking [--rounds 5] [--requests 20000] [--connections 256]
 
 The server under test is a process of its own, kept to one core; the generator, the broker and whatever else runs have
-the others. Bare is the same granian, embedded in the same way, whose application answers every request at once.
+the others. Bare is the same granian, embedded as it comes, whose application answers every request at once.
 A CPU second is one of the server's process, all of its threads counted: it tells more than the wall clock on a
 machine that others use. Then the latency at half the rate just reached.
 """
