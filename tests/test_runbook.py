@@ -7,11 +7,10 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from confluent_kafka.admin import AdminClient, NewTopic
-
 from processor.kafka.committed import committed_now
 from processor.kafka.connection import Connection
 from processor.kafka.journal import Entry, decode
+from tests.support.cluster import Cluster
 
 if TYPE_CHECKING:
     from processor.sandbox.broker import Broker
@@ -27,9 +26,7 @@ def snippet(heading: str) -> str:
 
 
 def test_a_held_partition_is_released_by_committing_an_empty_journal(kafka: Broker) -> None:
-    admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
-    topic, group = "comm.send.Runbook.bulk", "comm.dispatch.runbook"
-    admin.create_topics([NewTopic(topic, 1, 1)])[topic].result(10)
+    topic, group = Cluster.at(kafka.bootstrap).make("comm.send.Runbook.bulk"), "comm.dispatch.runbook"
     program = snippet("CommprocPartitionHeld").replace("BROKER:9092", kafka.bootstrap)
     program = program.replace("comm.send.GatewaySMS.bulk", topic).replace("comm.dispatch.rest", group)
 

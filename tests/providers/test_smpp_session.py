@@ -243,7 +243,8 @@ async def test_a_later_part_that_the_centre_asks_to_send_more_slowly_goes_once_m
 
     peer = Peer({SUBMIT: second_slower})
     async with against(peer, answer_timeout_ms=10_000) as adapter:
-        assert await one(adapter, text="a" * 400) == Accepted("id-1", "0x00000000", 3, "gsm7")
+        accepted = await one(adapter, text="a" * 400)
+    assert accepted == Accepted("id-1", "0x00000000", 3, "gsm7", part_ids=("id-1",) * 3)
     assert [submit.short_message[5] for submit in peer.submits] == [1, 2, 2, 3]
 
 
