@@ -33,7 +33,6 @@ _LAST: Final[
     frozenset(b"AEIMQUYcgkosw048"),
 )
 _PADDING: Final = (b"", b"", b"==", b"=")
-_BLOCK_BYTES: Final = 64  # of SHA-256
 _DEFLATED: Final = 1
 _PLAIN: Final = 0
 _SEPARATOR: Final = "\x00"
@@ -92,7 +91,7 @@ class Sealer:
             for key_id, secret in keys.secrets.items()
             for purpose in Purpose
         }
-        self._macs = {each: Mac(key) for each, key in derived.items()}
+        self._macs = {each: hmac.new(key, digestmod=sha256) for each, key in derived.items()}
         self._any = next(iter(self._macs.values()))
 
     def seal(self, purpose: Purpose, ticket: Ticket) -> str | None:
@@ -106,7 +105,7 @@ class Sealer:
             body = bytes((_DEFLATED,)) + zlib.compress(content, wbits=-zlib.MAX_WBITS)
         if len(body) > _BODY_BYTES_MAX or len(content) > _CONTENT_BYTES_MAX:
             return None
-        head = bytes((self._current,)) + self._macs[self._current, purpose].of(body)[:_MAC_BYTES]
+        head = bytes((self._current,)) + code_of(self._macs[self._current, purpose], body)[:_MAC_BYTES]
         return urlsafe_b64encode(head + body).rstrip(b"=").decode("ascii")
 
     def open(self, purpose: Purpose, token: str) -> Ticket | None:
@@ -123,28 +122,16 @@ class Sealer:
         else:
             mac = self._macs.get((raw[0], purpose))
         body = raw[1 + _MAC_BYTES :]
-        code = (mac or self._any).of(body)[:_MAC_BYTES]
+        code = code_of(mac or self._any, body)[:_MAC_BYTES]
         genuine = hmac.compare_digest(code, raw[1 : 1 + _MAC_BYTES])
         return _ticket(body) if genuine and mac is not None else None
 
 
-class Mac:
-    """HMAC-SHA256 under one key, whose own blocks are hashed once: `hmac.digest` takes three times as long."""
-
-    __slots__ = ("_inner", "_outer")
-
-    def __init__(self, key: bytes) -> None:
-        """Take a *key* of at most 64 bytes (RFC 2104 §2)."""
-        block = key.ljust(_BLOCK_BYTES, b"\x00")
-        self._inner = sha256(bytes(byte ^ 0x36 for byte in block))
-        self._outer = sha256(bytes(byte ^ 0x5C for byte in block))
-
-    def of(self, text: bytes) -> bytes:
-        """Return the code of *text*."""
-        inner, outer = self._inner.copy(), self._outer.copy()
-        inner.update(text)
-        outer.update(inner.digest())
-        return outer.digest()
+def code_of(mac: hmac.HMAC, text: bytes) -> bytes:
+    """Return the code of *text* under the key of *mac*, which stays as it is: its own blocks are hashed only once."""
+    copied = mac.copy()
+    copied.update(text)
+    return copied.digest()
 
 
 def _decoded(token: str) -> bytes | None:

@@ -6,7 +6,7 @@ from base64 import b64decode, b64encode
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processor.core.tokens import TOKEN_CHARS_MAX, Keys, Mac, Purpose, Sealer, Ticket
+from processor.core.tokens import TOKEN_CHARS_MAX, Keys, Purpose, Sealer, Ticket, code_of
 
 KEYS = Keys(2, {1: b"an old secret of some length", 2: b"the present secret of some length"})
 SEALER = Sealer(KEYS)
@@ -71,7 +71,9 @@ def test_a_token_in_the_other_alphabet_opens_nothing() -> None:
 
 @given(st.binary(max_size=64), st.binary(max_size=300))
 def test_a_code_is_that_of_rfc_2104(key: bytes, text: bytes) -> None:
-    assert Mac(key).of(text) == hmac.digest(key, text, "sha256")
+    mac = hmac.new(key, digestmod="sha256")
+    for _ in range(2):  # one code leaves nothing behind for the next
+        assert code_of(mac, text) == hmac.digest(key, text, "sha256")
 
 
 def test_a_token_of_an_earlier_key_still_opens_and_one_of_a_key_that_was_taken_away_does_not() -> None:
