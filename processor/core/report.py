@@ -57,8 +57,13 @@ def echoed(receipt: Receipt) -> About | None:
     if receipt.message_id is None or receipt.channel is None:
         return None
     return About(
-        receipt.message_id, receipt.external_id, receipt.attempt or 1, receipt.channel, receipt.campaign_id
-    )._replace(provider_message_id=receipt.provider_message_id)
+        receipt.message_id,
+        receipt.external_id,
+        receipt.attempt or 1,
+        receipt.channel,
+        receipt.campaign_id,
+        provider_message_id=receipt.provider_message_id,
+    )
 
 
 def about(sent: DeliveryEvent) -> About:

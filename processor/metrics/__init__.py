@@ -14,6 +14,7 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector
 
 from processor.core.actor import Act, Actor
+from processor.core.control import RECALL, SUPPRESSION
 from processor.core.vocabulary import STATES as RECEIPT_STATES
 from processor.core.words import TERMINAL, DelayClass, InDoubt, Lane, Reason, Status
 from processor.metrics.families import OTHER, Families, Family
@@ -38,7 +39,7 @@ DISPATCH_VERDICT: Final = "dispatch"
 WAIT_VERDICT: Final = "wait"
 NO_REASON: Final = "none"  # of a message that may go now
 VERDICT_KINDS: Final = (DISPATCH_VERDICT, WAIT_VERDICT, *(status.lower() for status in Status if status in TERMINAL))
-CONTROL_KINDS: Final = ("suppression", "recall")
+CONTROL_KINDS: Final = (SUPPRESSION, RECALL)
 WAITING: Final = (Reason.NOT_STARTED, Reason.OUTSIDE_WINDOW, Reason.BACKING_OFF)
 LINKS_KEPT: Final = ("strange", "too_long", "too_many")
 WEBHOOK_OUTCOMES: Final = ("accepted", "malformed", "not_safe", "unverified")

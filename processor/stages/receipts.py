@@ -16,7 +16,7 @@ class Log(Protocol):
     """Where receipts go; Kafka's."""
 
     async def publish(self, topic: str, key: bytes, value: bytes) -> None:
-        """Return once the record is safe; raise where it is not."""
+        """Return once the record is safe; raise `KafkaException` where it is not."""
         ...
 
 
@@ -35,8 +35,7 @@ class Receipts:
 
         async def take(receipt: smpp.Receipt) -> None:
             event = self._event(provider, receipt)
-            key = f"{provider}/{event.id_keys[0]}".encode()
-            await self._log.publish(self._topic, key, self._encode(event))
+            await self._log.publish(self._topic, record_key(event), self._encode(event))
             RECEIPTS.labels(provider, event.state).inc()
 
         return take
@@ -54,3 +53,9 @@ class Receipts:
             done_at=receipt.done_at,
             received_at_ms=self._clock.now_ms(),
         )
+
+
+def record_key(receipt: Event) -> bytes:
+    """Return the key of a receipt's record: all receipts of a message are in one partition, in their order."""
+    told = receipt.id_keys[0] if receipt.id_keys else receipt.message_id or receipt.event_id
+    return f"{receipt.provider}/{told}".encode()

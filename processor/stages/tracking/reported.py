@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
+
+from processor.stages.receipts import record_key
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from processor.core.events import Receipt
+    from processor.stages.receipts import Log
 
 
 AT_ONCE: Final = 500  # receipts of one call that wait for Kafka; others than this provider call, too
-
-
-class Log(Protocol):
-    """Where receipts go; Kafka's."""
-
-    async def publish(self, topic: str, key: bytes, value: bytes) -> None:
-        """Return once the record is safe; raise `KafkaException` where it is not."""
-        ...
 
 
 def publisher(
@@ -37,9 +32,3 @@ def publisher(
             await asyncio.gather(*(log.publish(topic, record_key(each), encode(each)) for each in some))
 
     return publish
-
-
-def record_key(receipt: Receipt) -> bytes:
-    """Return the key of a receipt's record: all receipts of a message are in one partition, in their order."""
-    told = receipt.id_keys[0] if receipt.id_keys else receipt.message_id or receipt.event_id
-    return f"{receipt.provider}/{told}".encode()

@@ -71,7 +71,6 @@ class Probe(NamedTuple):
 
 Asked = Shown | Opened | Clicked | Headed | Unsubscribes | Reports | Probe
 
-ROUTES: Final = ("open", "click", "unsubscribe", "webhook", "probe", "none")
 _UNKNOWN: Final = Shown("none", NOT_FOUND)
 
 
