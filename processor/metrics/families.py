@@ -4,13 +4,14 @@ from collections.abc import Callable, Iterable, Mapping
 from itertools import product
 from typing import Final, Generic, TypeVar
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Gauge
+
+from processor.metrics.series import Count, Counters, Histograms, Row, Spread
 
 OTHER: Final = "other"
 """What a label says for a value outside its set, so that no input can grow the number of series."""
 
-M = TypeVar("M", Counter, Gauge, Histogram)
-Row = tuple[str, ...]
+M = TypeVar("M", Count, Gauge, Spread)
 Rows = Callable[[Mapping[str, Iterable[str]]], Iterable[Row]]
 
 
@@ -27,8 +28,9 @@ class Family(Generic[M]):
     topics are configuration). Series that `know` can tell start at 0.
     """
 
-    def __init__(self, metric: M, sets: Mapping[str, Iterable[str] | None], rows: Rows = every) -> None:
-        self._metric: M = metric
+    def __init__(self, series: Callable[..., M], sets: Mapping[str, Iterable[str] | None], rows: Rows = every) -> None:
+        """Take the *series* of a metric, by the values of its labels."""
+        self._made: Callable[..., M] = series
         self._sets: dict[str, frozenset[str] | None] = {k: None if v is None else frozenset(v) for k, v in sets.items()}
         self._rows = rows
         self._series: dict[Row, M] = {}
@@ -52,7 +54,7 @@ class Family(Generic[M]):
             for value, known in zip(values, self._sets.values(), strict=True)
         )
         if row not in self._series:
-            self._series[row] = self._metric.labels(*row)
+            self._series[row] = self._made(*row)
         return self._series[row]
 
 
@@ -61,26 +63,29 @@ class Families:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry
-        self._all: list[Family[Counter] | Family[Gauge] | Family[Histogram]] = []
+        self._all: list[Family[Count] | Family[Gauge] | Family[Spread]] = []
 
-    def counter(self, name: str, meaning: str, /, rows: Rows = every, **sets: Iterable[str] | None) -> Family[Counter]:
+    def counter(self, name: str, meaning: str, /, rows: Rows = every, **sets: Iterable[str] | None) -> Family[Count]:
         """Declare a counter; its name ends in `_total`."""
-        family = Family(Counter(name, meaning, list(sets), registry=self._registry), sets, rows)
+        counters = Counters(name, meaning, list(sets))
+        self._registry.register(counters)
+        family = Family(counters.labels, sets, rows)
         self._all.append(family)
         return family
 
     def gauge(self, name: str, meaning: str, /, **sets: Iterable[str] | None) -> Family[Gauge]:
         """Declare a gauge."""
-        family = Family(Gauge(name, meaning, list(sets), registry=self._registry), sets)
+        family = Family(Gauge(name, meaning, list(sets), registry=self._registry).labels, sets)
         self._all.append(family)
         return family
 
     def histogram(
         self, name: str, meaning: str, /, buckets: tuple[float, ...], **sets: Iterable[str] | None
-    ) -> Family[Histogram]:
+    ) -> Family[Spread]:
         """Declare a histogram; *buckets* are upper bounds in the unit that ends its name."""
-        histogram = Histogram(name, meaning, list(sets), registry=self._registry, buckets=buckets)
-        family = Family(histogram, sets)
+        histograms = Histograms(name, meaning, list(sets), buckets)
+        self._registry.register(histograms)
+        family = Family(histograms.labels, sets)
         self._all.append(family)
         return family
 
