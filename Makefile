@@ -30,8 +30,9 @@ check: $(STAMP) ## ruff, mypy strict, import-linter: all report, any failure fai
 fmt: $(STAMP) ## format the code and apply safe fixes
 	@$(BIN)/ruff check --fix-only --quiet .; $(BIN)/ruff format .
 
-test: $(STAMP) ## every test, on a real Kafka with real processes; two files at a time, each worker with its own broker
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+test: $(STAMP) ## every test, on a real Kafka with real processes; two files at a time, what measures time by itself
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not timed"
+	$(BIN)/python -m pytest -m timed
 
 test-fast: $(STAMP) ## unit and property tests only: no Kafka, nothing slow
 	$(BIN)/python -m pytest -m "not kafka and not slow"

@@ -98,6 +98,7 @@ def test_a_copy_to_a_suppressed_address_is_left_out_and_told(made: Plant) -> Non
     assert set(entry.recipients) == {f"{RECIPIENT}@example.com", there}
 
 
+@pytest.mark.timed
 def test_a_campaign_that_is_recalled_while_it_drains_is_sent_before_or_cancelled(made: Plant) -> None:
     word = fresh("drain")
     made.ask(

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from processor.sandbox.broker import Broker
     from tests.support.plant import Plant
 
+pytestmark = pytest.mark.timed
 RATE_PER_S = 40
 BURST = RATE_PER_S // 10 + 2  # a tenth of a second's worth, and a whole token for each of two buckets
 MESSAGES = 160

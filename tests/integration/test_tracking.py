@@ -236,6 +236,7 @@ def test_slow_clients_are_cut_off(public: Public) -> None:
     assert time.monotonic() - began_s < 8
 
 
+@pytest.mark.timed
 def test_a_thousand_slow_clients_are_cut_off_and_keep_nobody_waiting(public: Public) -> None:
     allow_files()
     began_s = time.monotonic()

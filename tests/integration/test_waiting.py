@@ -6,6 +6,8 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+import pytest
+
 from processor.core.plan import DAY_MS
 from processor.core.tiers import TIERS_S
 from processor.core.words import DelayClass, Status
@@ -16,6 +18,7 @@ from tests.support.plant import message
 if TYPE_CHECKING:
     from tests.support.plant import Plant
 
+pytestmark = pytest.mark.timed
 LATE_MAX_MS = 1_000
 """A generous bound for two shared cores; the median is told by `make bench`."""
 
