@@ -11,9 +11,11 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 
 from bench.field import Field, event_instants, fill, send_topics
 from processor.core.outcome import Accepted, Outcome
+from processor.core.tiers import TIERS_S
+from processor.core.words import DelayClass
 from processor.kafka.transactions import Output
 from processor.providers.adapter import Adapter, Submission
-from processor.stages.assembly import calm_collector, dispatch_loops, intake_loops, run_loops
+from processor.stages.assembly import calm_collector, delay_loops, dispatch_loops, intake_loops, run_loops
 from processor.stages.dispatch.caller import EventLoop
 from processor.stages.forward import ForwardLoop
 from processor.stages.record import Record
@@ -75,9 +77,20 @@ def intake(field: Field, count: int) -> float:
     """Return the rate at which intake judges due messages and forwards them to their send topic."""
     parts = field.parts()
     fill(field, [field.names.outbound], count, facts=False)
-    _, loop = intake_loops(parts)
+    return _forwarded(intake_loops(parts)[1], count)
+
+
+def delay_hop(field: Field, count: int) -> float:
+    """Return the rate at which delay judges what comes out of a tier, and forwards it to its send topic."""
+    parts = field.parts()
+    fill(field, [field.names.delay(DelayClass.REST, TIERS_S[0])], count, facts=True)
+    time.sleep(TIERS_S[0])  # until the last of them has waited its time: what is measured is not the wait
+    return _forwarded(delay_loops(parts)[-1], count)
+
+
+def _forwarded(loop: object, count: int) -> float:
     if not isinstance(loop, ForwardLoop):
-        raise TypeError("intake is made of forward loops")
+        raise TypeError("intake and delay are made of forward loops")
     counted = _Counted(loop, count)
     calm_collector()
     loop.run(counted)

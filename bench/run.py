@@ -29,7 +29,7 @@ from processor.metrics import know
 from processor.sandbox.broker import find_broker
 
 ANSWER_S = 0.05
-APART = {  # what each adapter costs beside another program, and what a dispatcher reaches with it
+APART = {  # each prints what it has measured; the report shows it as it was printed
     "smtp": ["bench.smtp", "--rounds", "3"],
     "http": ["bench.http", "--rounds", "3"],
     "smpp": ["bench.smpp", "--rounds", "3"],
@@ -37,6 +37,12 @@ APART = {  # what each adapter costs beside another program, and what a dispatch
     "rewriting": ["bench.rewriting"],
     "tracking": ["bench.tracking", "--rounds", "3", "--requests", "15000"],
     "controls": ["bench.controls"],
+    "lateness": ["bench.lateness"],
+    "lateness_killed": ["bench.lateness", "--kill"],
+    "urgency": ["bench.urgency"],
+    "opening": ["bench.opening"],
+    "takeover": ["bench.takeover"],
+    "growth": ["bench.growth"],
 }
 SLOTS = 400
 
@@ -57,7 +63,8 @@ def main() -> None:
         os.environ["KAFKA_BOOTSTRAP"] = broker.bootstrap
         for name, arguments in APART.items():
             if not asked.only or name in asked.only:
-                results[name] = {"on": time.strftime("%Y-%m-%d"), "text": _said(arguments)}
+                command = f"python -m {' '.join(arguments)}"
+                results[name] = {"on": time.strftime("%Y-%m-%d"), "command": command, "text": _said(arguments)}
     RESULTS.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     write(results)
 
@@ -75,6 +82,7 @@ def _measured(asked: argparse.Namespace) -> dict[str, tuple[Callable[..., float]
     # A provider with all lanes keeps a fifth of its slots for express: 500 leave 400 for the others.
     return {
         "intake": (loops.intake, SLOTS, asked.records),
+        "delay_hop": (loops.delay_hop, SLOTS, asked.records),
         "dispatch_instant": (loops.dispatch_instant, 2_500, asked.records),
         "dispatch_50ms": (loops.dispatch_50ms, SLOTS * 5 // 4, asked.records),
     }
