@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from processor.cli.events import Event, when_ms
-from processor.cli.murmur2 import partition_of
 from processor.cli.scan import BEGINNING, Scan
 from processor.cli.tail import decoded
 from processor.codec.events import EventCodec
@@ -15,6 +14,7 @@ from processor.core.words import Status
 from processor.kafka.admin import Topics
 from processor.kafka.committed import Place
 from processor.kafka.connection import Connection
+from processor.kafka.partitioner import partition_of
 from processor.kafka.topics import Names
 
 ORDER: Final = (RetryEvent, DeliveryEvent, EngagementEvent, DeadLetter, Receipt, Control)

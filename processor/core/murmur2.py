@@ -1,16 +1,10 @@
-"""The partition that a key goes to, as Java producers and librdkafka's `murmur2_random` choose it."""
+"""MurmurHash2 as Java producers hash a record's key to choose its partition."""
 
 from typing import Final
 
 _SEED: Final = 0x9747B28C  # org.apache.kafka.common.utils.Utils.murmur2
 _MULTIPLIER: Final = 0x5BD1E995
 _MASK: Final = 0xFFFFFFFF
-_SIGN: Final = 0x7FFFFFFF
-
-
-def partition_of(key: bytes, partitions: int) -> int:
-    """Return the partition of *key* in a topic with that many *partitions*."""
-    return (murmur2(key) & _SIGN) % partitions
 
 
 def murmur2(key: bytes) -> int:

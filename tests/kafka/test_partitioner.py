@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from processor.cli.murmur2 import murmur2, partition_of
+from hypothesis import given
+from hypothesis import strategies as st
+
+from processor.core.murmur2 import murmur2
+from processor.kafka.partitioner import hash_of, partition_of
 from tests.support.cluster import Cluster, fresh
 
 if TYPE_CHECKING:
@@ -18,6 +22,15 @@ def test_known_digests_come_out() -> None:
     assert {text: murmur2(text.encode()) for text in known} == {
         text: value & 0xFFFFFFFF for text, value in known.items()
     }
+
+
+@given(st.binary(max_size=70))
+def test_the_native_hash_is_the_one_that_is_written_out(key: bytes) -> None:
+    assert hash_of(key) == murmur2(key) & 0x7FFFFFFF
+
+
+def test_the_native_hash_is_in_use() -> None:
+    assert hash_of.__name__ == "quick"
 
 
 def test_a_producer_puts_each_key_where_we_look_for_it(kafka: Broker) -> None:
