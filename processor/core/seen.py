@@ -1,0 +1,94 @@
+"""
+The ids that a partition has seen within a horizon, in less than 30 bytes each.
+
+An id is kept as 96 bits of a digest. With a hundred million held at once, one new id in 8·10²⁰ would be taken for one
+of them, and be lost as a duplicate. Of its content 64 bits are kept, which are only compared where the id is the same.
+"""
+
+from hashlib import blake2b
+from struct import Struct
+from typing import Final, NamedTuple
+
+ID_BYTES: Final = 12
+CONTENT_BYTES: Final = 8
+_ENTRY: Final = Struct("<12s8sI")  # digest of the id, digest of the content, when it was seen in Unix seconds
+_SIZE: Final = _ENTRY.size
+_WHOLE: Final = Struct(f"{_SIZE}s")
+_WORD: Final = Struct("<I").unpack_from
+_AT_OFFSET: Final = ID_BYTES + CONTENT_BYTES
+_PER_BUCKET: Final = 32  # fewer cost memory (a bucket has 70 bytes of its own), more cost time
+
+
+class Mark(NamedTuple):
+    """What is kept of a record: digests of its message id and of its value."""
+
+    id: bytes
+    content: bytes
+
+
+def mark_of(message_id: bytes, value: bytes) -> Mark:
+    """Return what is kept of a record."""
+    return Mark(blake2b(message_id, digest_size=ID_BYTES).digest(), blake2b(value, digest_size=CONTENT_BYTES).digest())
+
+
+class Seen:
+    """
+    A set of marks, each known for *horizon_s* seconds.
+
+    The marks lie one behind the other in buckets, so in a bucket the oldest is in front: what is over is cut off
+    whenever its bucket takes another one. Buckets are added one at a time as the set grows (linear hashing), so that no
+    insertion waits for a table of a million marks to be written anew.
+    """
+
+    __slots__ = ("_buckets", "_half", "_horizon_s", "_next", "count")
+
+    def __init__(self, horizon_s: int) -> None:
+        """Know nothing yet."""
+        self.count = 0  # marks that are held, those that are over and not yet cut off among them
+        self._horizon_s = horizon_s
+        self._buckets = [bytearray()]
+        self._half = 1  # a power of two: the first buckets, of which those before `_next` have been split
+        self._next = 0
+
+    def content_of(self, mark_id: bytes, now_s: int) -> bytes | None:
+        """Return the content that came with an id first; None where it was not seen within the horizon."""
+        bucket = self._buckets[self._place(mark_id)]
+        found = bucket.find(mark_id)
+        while found >= 0:
+            if found % _SIZE == 0 and _WORD(bucket, found + _AT_OFFSET)[0] + self._horizon_s > now_s:
+                return bytes(bucket[found + ID_BYTES : found + _AT_OFFSET])
+            found = bucket.find(mark_id, found + 1)
+        return None
+
+    def add(self, mark: Mark, at_s: int) -> None:
+        """Know *mark*, which came at *at_s*; one of the same id must not be known."""
+        bucket = self._buckets[self._place(mark.id)]
+        over_s = at_s - self._horizon_s
+        while bucket and _WORD(bucket, _AT_OFFSET)[0] <= over_s:
+            del bucket[:_SIZE]
+            self.count -= 1
+        bucket += _ENTRY.pack(mark.id, mark.content, at_s)
+        self.count += 1
+        if self.count > len(self._buckets) * _PER_BUCKET:
+            self._split()
+
+    def _place(self, mark_id: bytes) -> int:
+        word: int = _WORD(mark_id)[0]
+        place = word & (self._half - 1)
+        return word & (2 * self._half - 1) if place < self._next else place
+
+    def _split(self) -> None:
+        """Move the marks of the next bucket whose next bit is 1 into a new bucket, in their order."""
+        at, bit = divmod(self._half.bit_length() - 1, 8)
+        stay, go = bytearray(), bytearray()
+        for (entry,) in _WHOLE.iter_unpack(self._buckets[self._next]):
+            if entry[at] >> bit & 1:
+                go += entry
+            else:
+                stay += entry
+        self._buckets[self._next] = stay
+        self._buckets.append(go)
+        self._next += 1
+        if self._next == self._half:
+            self._half *= 2
+            self._next = 0
