@@ -66,6 +66,7 @@ class Field:
             partial(open_codecs),
             slot="0",
             health=Health(),
+            ids_horizon_ms=SIZES.ids_horizon_ms,
         )
 
 
@@ -83,18 +84,24 @@ def values(count: int, text_bytes: int) -> Iterator[tuple[str, bytes]]:
 
 
 def fill(field: Field, topics: Sequence[str], count: int, *, facts: bool) -> None:
-    """Put *count* messages into *topics* in turn; with our header where they are send topics."""
-    producer = Producer(field.connection.common() | {"linger.ms": 5, "queue.buffering.max.messages": 200_000})
+    """
+    Put *count* messages into *topics* in turn; with our header where they are send topics.
+
+    Of send topics they fill two partitions in turn; of inbound ones all, as Java producers with the id as key do.
+    """
+    own = {"linger.ms": 5, "queue.buffering.max.messages": 200_000, "partitioner": "murmur2_random"}
+    producer = Producer(field.connection.common() | own)
     now_ms = time.time_ns() // 1_000_000
     header = encode_facts(Facts(Origin(field.names.outbound, 0, 0), now_ms, now_ms, now_ms))
     for number, (key, value) in enumerate(values(count, field.text_bytes)):
+        partition = (number // len(topics)) % 2 if facts else -1
         while True:
             try:
                 producer.produce(
                     topics[number % len(topics)],
                     value,
                     key,
-                    partition=(number // len(topics)) % 2,
+                    partition=partition,
                     headers=[(FACTS_HEADER, header)] if facts else None,
                 )
             except BufferError:

@@ -80,7 +80,7 @@ class TestLabels:
 
         labels = {"provider": "GatewaySMS", "lane": "express", "outcome": "unknown"}
         assert metrics.REGISTRY.get_sample_value("comm_attempts_total", labels) == 0
-        assert metrics.REGISTRY.get_sample_value("comm_dead_letters_total", {"reason": Reason.UNREADABLE}) == 0
+        assert metrics.REGISTRY.get_sample_value("comm_dead_letters_total", {"reason": Reason.QUARANTINED}) == 0
 
     def test_what_is_known_later_keeps_what_was_counted_before(self) -> None:
         registry = CollectorRegistry()

@@ -55,7 +55,7 @@ def settings_of(config: Path | None) -> Settings:
 
 def specs_of(settings: Settings) -> tuple[TopicSpec, ...]:
     """Return every topic that the configuration needs."""
-    sizes = settings.topics.sizes(settings.kafka.replication_factor)
+    sizes = settings.topics.sizes(settings.kafka.replication_factor, settings.duplicates.horizon_ms)
     return topic_specs(settings.plan(), settings.topics.names(), sizes)
 
 

@@ -1,6 +1,7 @@
 """The events of one message."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -9,8 +10,8 @@ from processor.cli.scan import BEGINNING, Scan
 from processor.cli.tail import decoded
 from processor.codec.events import EventCodec
 from processor.core.events import Control, DeadLetter, DeliveryEvent, EngagementEvent, Receipt, RetryEvent
-from processor.core.status import status_of
-from processor.core.words import Status
+from processor.core.status import REPEATED, status_of
+from processor.core.words import Reason, Status
 from processor.kafka.admin import Topics
 from processor.kafka.committed import Place
 from processor.kafka.connection import Connection
@@ -30,8 +31,16 @@ class History:
 
     @property
     def status(self) -> Status | None:
-        """Return what the message has come to; None where nothing has happened to it yet."""
-        return status_of(each for each in self.events if isinstance(each, DeliveryEvent))
+        """Return what the message has come to; None where nothing has happened to it yet, whoever asked again."""
+        return status_of(each for each in self._delivery() if each.reason not in REPEATED)
+
+    @property
+    def repeats(self) -> Counter[Reason]:
+        """Return how often the message was asked for again, with the same content and with other content."""
+        return Counter(each.reason for each in self._delivery() if each.reason in REPEATED)
+
+    def _delivery(self) -> Iterator[DeliveryEvent]:
+        return (each for each in self.events if isinstance(each, DeliveryEvent))
 
 
 def read_history(

@@ -162,6 +162,7 @@ class Process:
             controls=Controls() if "dispatch" in self._stages else None,
             hash_key=self._settings.suppression.hash_key(),
             receipts=self._settings.receipts.policy(),
+            ids_horizon_ms=self._settings.duplicates.horizon_ms,
         )
 
     def _adapters(self, events: EventLoop, receipts: Receipts) -> Mapping[str, Adapter]:

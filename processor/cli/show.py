@@ -21,6 +21,7 @@ from processor.cli.history import History, read_history
 from processor.cli.output import instant, table_of
 from processor.cli.waiting import Waiting, find_waiting
 from processor.core.refusal import MESSAGE_ID
+from processor.core.words import Reason
 from processor.kafka.admin import Topics
 
 EXAMPLES: Final = """Examples:
@@ -40,6 +41,8 @@ def show(
 ) -> None:
     """
     Print a message's status, its attempts and events in the order of time, and where it waits if it has no result.
+
+    Records with the same id that came later do not change its status; how many there were is told beside it.
 
     The exit code is 1 where nothing is known of it. Its content and its recipient are never printed.
     """
@@ -67,10 +70,19 @@ def _status(history: History, waiting: Waiting) -> str:
     return "waiting" if waiting.places else "unknown"
 
 
+def _again(history: History) -> str:
+    total, other = history.repeats.total(), history.repeats[Reason.OTHER_CONTENT]
+    if not total:
+        return ""
+    times = "once" if total == 1 else f"{total} times"
+    return f" (asked for again {times}{f', {other} of them with other content' if other else ''}; not sent again)"
+
+
 def _object(message_id: str, history: History, waiting: Waiting) -> dict[str, Any]:
     return {
         "message_id": message_id,
         "status": _status(history, waiting),
+        "repeats": {str(reason): history.repeats[reason] for reason in (Reason.SAME_CONTENT, Reason.OTHER_CONTENT)},
         "events": [as_json(event) for event in history.events],
         "waiting": [
             {
@@ -88,7 +100,7 @@ def _object(message_id: str, history: History, waiting: Waiting) -> dict[str, An
 
 
 def _print(message_id: str, history: History, waiting: Waiting) -> None:
-    print(f"{message_id}: {_status(history, waiting)}")
+    print(f"{message_id}: {_status(history, waiting)}{_again(history)}")
     if history.events:
         table = Table("time", "what", "attempt", "provider", "reason", "note", title="Events")
         for event in history.events:

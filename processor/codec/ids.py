@@ -17,6 +17,7 @@ IDS_MAX: Final = 8_192
 
 _HEAD: Final = Struct("<BII")  # version, partitions of the inbound topic, when, in Unix seconds
 _ENTRY: Final = Struct(f"<{ID_BYTES}s{CONTENT_BYTES}sI")  # digests of id and content, hash of the id
+_READ: Final = Struct(f"<{ID_BYTES + CONTENT_BYTES}sI")  # the same, with both digests in one
 
 
 class Strange(Exception):
@@ -28,7 +29,7 @@ class Ids(NamedTuple):
 
     partitions: int
     at_s: int
-    marks: Iterable[tuple[bytes, bytes, int]]  # digests of id and content, and the hash that chooses the partition
+    marks: Iterable[tuple[bytes, int]]  # digests of id and content behind each other, and the id's hash
 
 
 def encode_ids(partitions: int, at_s: int, marks: Sequence[tuple[Mark, int]]) -> bytes:
@@ -43,6 +44,6 @@ def decode_ids(value: bytes | None) -> Ids:
         version, partitions, at_s = _HEAD.unpack_from(value or b"")
         if version != VERSION:
             raise Strange(f"version {version}")
-        return Ids(partitions, at_s, _ENTRY.iter_unpack(memoryview(value or b"")[_HEAD.size :]))
+        return Ids(partitions, at_s, _READ.iter_unpack(memoryview(value or b"")[_HEAD.size :]))
     except struct.error:
         raise Strange("its length") from None

@@ -5,6 +5,7 @@ An id is kept as 96 bits of a digest. With a hundred million held at once, one n
 of them, and be lost as a duplicate. Of its content 64 bits are kept, which are only compared where the id is the same.
 """
 
+from collections.abc import Iterable
 from hashlib import blake2b
 from struct import Struct
 from typing import Final, NamedTuple
@@ -14,7 +15,8 @@ CONTENT_BYTES: Final = 8
 _ENTRY: Final = Struct("<12s8sI")  # digest of the id, digest of the content, when it was seen in Unix seconds
 _SIZE: Final = _ENTRY.size
 _WHOLE: Final = Struct(f"{_SIZE}s")
-_WORD: Final = Struct("<I").unpack_from
+_WORD_OF: Final = Struct("<I")
+_WORD: Final = _WORD_OF.unpack_from
 _AT_OFFSET: Final = ID_BYTES + CONTENT_BYTES
 _PER_BUCKET: Final = 32  # fewer cost memory (a bucket has 70 bytes of its own), more cost time
 
@@ -72,8 +74,17 @@ class Seen:
         if self.count > len(self._buckets) * _PER_BUCKET:
             self._split()
 
-    def _place(self, mark_id: bytes) -> int:
-        word: int = _WORD(mark_id)[0]
+    def extend(self, marks: Iterable[bytes], at_s: int) -> None:
+        """Know *marks*, the bytes of id and content behind each other, which came at *at_s*; as `add`, many times."""
+        at = _WORD_OF.pack(at_s)
+        for mark in marks:
+            self._buckets[self._place(mark)] += mark + at
+            self.count += 1
+            if self.count > len(self._buckets) * _PER_BUCKET:
+                self._split()
+
+    def _place(self, mark: bytes) -> int:
+        word: int = _WORD(mark)[0]
         place = word & (self._half - 1)
         return word & (2 * self._half - 1) if place < self._next else place
 

@@ -6,6 +6,9 @@ from typing import Final
 from processor.core.events import DeliveryEvent
 from processor.core.words import Reason, Status
 
+REPEATED: Final = frozenset({Reason.SAME_CONTENT, Reason.OTHER_CONTENT})
+"""Reasons of results that belong to a record whose id was seen before, and say nothing of the message."""
+
 _FINAL: Final = frozenset({Status.DELIVERED, Status.BOUNCED})
 
 RANKS: Final[Mapping[Status, int]] = {
@@ -14,7 +17,8 @@ RANKS: Final[Mapping[Status, int]] = {
     Status.DELIVERED: 2,
     Status.BOUNCED: 2,
     Status.DELAYED: 3,
-    Status.DUPLICATE: 5,
+    Status.REJECTED: 5,
+    Status.DUPLICATE: 6,
 }
 """Of the list of `status_of`; for those who remember no more of a message than its status."""
 
@@ -32,7 +36,8 @@ def status_of(events: Iterable[DeliveryEvent]) -> Status | None:
        after they had said that they gave up. Of the same instant BOUNCED counts.
     3. DELAYED: the provider has it, even if an attempt in doubt was followed by one that failed.
     4. The result of the record; of several records with one id the earliest.
-    5. DUPLICATE, and REJECTED for other content: results of a record that says nothing of the message.
+    5. REJECTED: what is refused outright may be mended, and asked for again with the same id.
+    6. DUPLICATE, and REJECTED for other content: results of a record that says nothing of the message.
     """
     first = min(events, key=_rank, default=None)
     return None if first is None else first.status
@@ -42,5 +47,5 @@ def _rank(event: DeliveryEvent) -> Key:
     at_ms, status = event.occurred_at_ms, event.status
     if status in _FINAL:
         at_ms = -at_ms  # BOUNCED is before DELIVERED
-    of_the_record = event.reason is Reason.OTHER_CONTENT and RANKS[status] == RANKS[Status.REJECTED]
+    of_the_record = event.reason in REPEATED and RANKS[status] >= RANKS[Status.SENT]
     return RANKS[Status.DUPLICATE] if of_the_record else RANKS[status], at_ms, status, event.event_id

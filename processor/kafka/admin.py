@@ -1,7 +1,7 @@
 """Makes the topics as they have to be, and tells where they are not."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import monotonic, sleep
 from typing import Any, Final
 
@@ -62,6 +62,9 @@ class Topics:
 
     def check(self, specs: Sequence[TopicSpec]) -> list[Difference]:
         """Return what differs; fewer partitions and another clean-up or retention differ, more partitions do not."""
+        return self._differences(self._grown(specs))
+
+    def _differences(self, specs: Sequence[TopicSpec]) -> list[Difference]:
         found = self.partitions(spec.name for spec in specs)
         missing = [Difference(spec.name, "topic", "present", None) for spec in specs if spec.name not in found]
         present = [spec for spec in specs if spec.name in found]
@@ -74,7 +77,8 @@ class Topics:
 
     def apply(self, specs: Sequence[TopicSpec], replication_factor: int) -> list[Difference]:
         """Make and change what differs, write the markers, and return what had differed."""
-        differences = self.check(specs)
+        specs = self._grown(specs)
+        differences = self._differences(specs)
         by_name = {spec.name: spec for spec in specs}
         self._create([by_name[each.topic] for each in differences if each.what == "topic"], replication_factor)
         self._grow([by_name[each.topic] for each in differences if each.what == "partitions"])
@@ -82,6 +86,11 @@ class Topics:
         self._await([spec.name for spec in specs])
         self._mark([spec for spec in specs if spec.marked])
         return differences
+
+    def _grown(self, specs: Sequence[TopicSpec]) -> list[TopicSpec]:
+        """Return *specs*, those with as many partitions as another topic with what that has by now."""
+        found = self.partitions(spec.as_many_as for spec in specs if spec.as_many_as is not None)
+        return [replace(spec, partitions=max(spec.partitions, found.get(spec.as_many_as or "", 0))) for spec in specs]
 
     def _await(self, names: Sequence[str]) -> None:
         """Return once brokers tell of all topics: the controller has made them a moment before."""

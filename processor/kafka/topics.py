@@ -34,6 +34,7 @@ class Sizes:
     dead_letter: int = 1
     replication_factor: int = 1
     inbound_retention_ms: int = 7 * DAY_MS
+    ids_horizon_ms: int = 3 * DAY_MS  # 0: nothing is kept
     events_retention_ms: int = 30 * DAY_MS
 
 
@@ -45,6 +46,7 @@ class TopicSpec:
     partitions: int
     config: Mapping[str, str] = field(default_factory=dict)
     marked: bool = False  # gets a marker record in each new partition, see journal
+    as_many_as: str | None = None  # a topic whose partitions it must have, however many those have become
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,10 @@ class Names:
     def express(self) -> str:
         """Where producers put one-time passwords."""
         return f"{self.prefix}.outbound.express"
+
+    def ids(self, inbound: str) -> str:
+        """Return where the ids seen on an inbound topic are kept: our own, for whoever takes its partitions over."""
+        return f"{self.prefix}.ids{inbound.removeprefix(self.outbound)}"
 
     @property
     def delivery(self) -> str:
@@ -129,6 +135,7 @@ def topic_specs(plan: Plan, names: Names, sizes: Sizes) -> tuple[TopicSpec, ...]
     """Return every topic that *plan* needs."""
     return (
         *_inbound(plan, names, sizes),
+        *_ids(names, sizes),
         *_send(plan, names, sizes),
         *_delay(plan, names, sizes),
         *_events(plan, names, sizes),
@@ -152,6 +159,19 @@ def _config(retention_ms: int, max_bytes: int, **more: str) -> dict[str, str]:
 def _inbound(plan: Plan, names: Names, sizes: Sizes) -> tuple[TopicSpec, ...]:
     config = _config(sizes.inbound_retention_ms, 2 * plan.message_bytes_max + OVERHEAD_BYTES)
     return TopicSpec(names.outbound, sizes.inbound, config), TopicSpec(names.express, sizes.express, config)
+
+
+def _ids(names: Names, sizes: Sizes) -> tuple[TopicSpec, ...]:
+    if not sizes.ids_horizon_ms:
+        return ()
+    # By the broker's clock, so that "since an instant" is one offset; a day more than is asked for: clocks differ.
+    config = _config(
+        sizes.ids_horizon_ms + DAY_MS, 1_048_576, message_timestamp_type="LogAppendTime", segment_ms=str(DAY_MS)
+    )
+    return tuple(
+        TopicSpec(names.ids(inbound), partitions, config, as_many_as=inbound)
+        for inbound, partitions in ((names.outbound, sizes.inbound), (names.express, sizes.express))
+    )
 
 
 def _send(plan: Plan, names: Names, sizes: Sizes) -> tuple[TopicSpec, ...]:

@@ -44,6 +44,7 @@ class Output(NamedTuple):
     key: bytes | None = None
     headers: list[tuple[str, str | bytes | None]] | None = None
     partition: int = -1
+    timestamp_ms: int = 0  # 0: now
 
     def __repr__(self) -> str:
         """Name the topic alone: the value is a message."""
@@ -141,7 +142,14 @@ class Transactions:
     def _produce(self, output: Output) -> None:
         while True:
             try:
-                self._producer.produce(output.topic, output.value, output.key, output.partition, headers=output.headers)
+                self._producer.produce(
+                    output.topic,
+                    output.value,
+                    output.key,
+                    output.partition,
+                    headers=output.headers,
+                    timestamp=output.timestamp_ms,
+                )
             except BufferError:
                 self._producer.poll(0.05)
             else:

@@ -33,6 +33,7 @@ know: Final = _families.know
 STAGES: Final = ("intake", "delay", "dispatch", "tracking")
 ROUTES: Final = ("open", "click", "unsubscribe", "webhook", "probe", "none")
 STATUS_CLASSES: Final = ("2xx", "3xx", "4xx", "5xx")
+INTAKE_LOOPS: Final = ("intake", "intake.express")
 LOOPS: Final = ("intake", "intake.express", "delay.rest", "delay.urgent", "dispatch", "dispatch.express", "receipts")
 OUTCOMES: Final = ("accepted", "deferred", "throttled", "rejected", "unknown")
 DISPATCH_VERDICT: Final = "dispatch"
@@ -45,6 +46,7 @@ LINKS_KEPT: Final = ("strange", "too_long", "too_many")
 WEBHOOK_OUTCOMES: Final = ("accepted", "malformed", "not_safe", "unverified")
 UNTIL_CALL_S: Final = (0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0)
 CALL_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+REBUILD_S: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 TICK_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0)
 
 
@@ -178,6 +180,17 @@ WEBHOOK_CALLS: Final = _families.counter(
     provider=None,
     outcome=WEBHOOK_OUTCOMES,
 )
+DUPLICATES: Final = _families.counter(
+    "comm_duplicates_total",
+    "Inbound records whose message id was seen before: with the same content, or with other content.",
+    loop=INTAKE_LOOPS,
+    reason=(Reason.SAME_CONTENT, Reason.OTHER_CONTENT),
+)
+MISPLACED: Final = _families.counter(
+    "comm_misplaced_total",
+    "Inbound records that lay in another partition than their message id's, and were moved there.",
+    loop=INTAKE_LOOPS,
+)
 IN_DOUBT: Final = _families.counter(
     "comm_in_doubt_total",
     "Attempts started by a process that died, or answered ambiguously; the channel's policy decided.",
@@ -287,6 +300,21 @@ PARTITIONS_HELD: Final = _families.gauge(
     "comm_partitions_held",
     "Partitions whose journal is lost or unreadable: nothing is sent from them until an operator decides.",
     topic=None,
+)
+
+IDS_HELD: Final = _families.gauge(
+    "comm_ids_held", "Message ids that this process's partitions have seen within the horizon.", loop=INTAKE_LOOPS
+)
+IDS_REBUILD: Final = _families.histogram(
+    "comm_ids_rebuild_seconds",
+    "How long a partition that came waited until the ids it had seen were read.",
+    buckets=REBUILD_S,
+    loop=INTAKE_LOOPS,
+)
+IDS_UNREAD: Final = _families.gauge(
+    "comm_ids_unread_seconds",
+    "How long a partition has waited for the ids it has seen, the longest; else 0. Nothing of it is judged meanwhile.",
+    loop=INTAKE_LOOPS,
 )
 
 # --------------------------------------------------------------------------------------------------------- this process

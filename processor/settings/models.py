@@ -169,12 +169,13 @@ class TopicsSettings(Section):
         """Return the names of topics and groups."""
         return Names(self.prefix)
 
-    def sizes(self, replication_factor: int) -> Sizes:
+    def sizes(self, replication_factor: int, ids_horizon_ms: int) -> Sizes:
         """Return counts, retention and replication."""
         return Sizes(
             **self.partitions.model_dump(),
             replication_factor=replication_factor,
             inbound_retention_ms=self.inbound_retention_ms,
+            ids_horizon_ms=ids_horizon_ms,
             events_retention_ms=self.events_retention_ms,
         )
 

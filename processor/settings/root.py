@@ -11,6 +11,7 @@ from processor.providers.webhooks.config import WebhookConfig
 from processor.settings.adapters import AnyProvider
 from processor.settings.attachments import AttachmentsSettings
 from processor.settings.channels import ChannelSettings
+from processor.settings.duplicates import DuplicatesSettings
 from processor.settings.kinds import Name
 from processor.settings.models import (
     Environment,
@@ -48,6 +49,7 @@ class Settings(Section):
     tracking: TrackingSettings = Field(default_factory=TrackingSettings)
     suppression: SuppressionSettings = Field(default_factory=SuppressionSettings)
     receipts: ReceiptsSettings = Field(default_factory=ReceiptsSettings)
+    duplicates: DuplicatesSettings = Field(default_factory=DuplicatesSettings)
     metrics: MetricsSettings = Field(default_factory=MetricsSettings)
     logs: LogsSettings = Field(default_factory=LogsSettings)
 

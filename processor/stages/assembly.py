@@ -32,13 +32,15 @@ from processor.stages.dispatch.capacity import Rate, slots_of
 from processor.stages.dispatch.loop import DispatchLoop
 from processor.stages.dispatch.settling import Settling
 from processor.stages.dispatch.stopping import Stops
-from processor.stages.forward import Decider, ForwardLoop
+from processor.stages.duplicates import Duplicates
+from processor.stages.forward import Decider, ForwardLoop, Memory
+from processor.stages.intake import Intake
 from processor.stages.joining.defects import Burials
 from processor.stages.joining.join import Join
 from processor.stages.joining.loop import JoinLoop
 from processor.stages.joining.policy import ReceiptPolicy
 from processor.stages.joining.receipts import Reports
-from processor.stages.judging import Delay, Intake, Judging
+from processor.stages.judging import Delay, Judging
 from processor.stages.publish import Publisher
 from processor.stages.routes import Routes
 from processor.stages.ticks import Seat
@@ -87,6 +89,7 @@ class Parts:
     controls: Controls | None = None  # None: nothing is suppressed or recalled
     hash_key: bytes = field(default=b"", repr=False)  # of suppressed addresses
     receipts: ReceiptPolicy = field(default_factory=ReceiptPolicy)
+    ids_horizon_ms: int = 0  # how long a message id is known once it was seen; 0: not at all
 
     def publisher(self) -> Publisher:
         """Return what makes events."""
@@ -100,10 +103,16 @@ class Parts:
         """Return the seat of one loop."""
         return Seat(loop, self.names.group(stage, part), self.slot, tuple(topics))
 
-    def forward_loop(self, seat: Seat, decider: Decider) -> ForwardLoop:
+    def forward_loop(self, seat: Seat, decider: Decider, memory: Memory | None = None) -> ForwardLoop:
         """Return a loop of intake or delay."""
         return ForwardLoop(
-            self.connection, seat, decider, self.clock, self.health, tick_records_max=self.tick_records_max
+            self.connection,
+            seat,
+            decider,
+            self.clock,
+            self.health,
+            tick_records_max=self.tick_records_max,
+            memory=memory,
         )
 
     def judging(self, stage: str) -> Judging:
@@ -122,11 +131,20 @@ class Parts:
 
 def intake_loops(parts: Parts) -> list[Loop]:
     """Return the two loops of intake: express has its own consumer, group and producer."""
-    seats = (
-        parts.seat("intake.express", "intake", "express", [parts.names.express]),
-        parts.seat("intake", "intake", "rest", [parts.names.outbound]),
-    )
-    return [parts.forward_loop(seat, Intake(parts.judging("intake"), Trial(parts.open_codecs))) for seat in seats]
+    return [
+        _intake_loop(parts, parts.seat("intake.express", "intake", "express", [parts.names.express])),
+        _intake_loop(parts, parts.seat("intake", "intake", "rest", [parts.names.outbound])),
+    ]
+
+
+def _intake_loop(parts: Parts, seat: Seat) -> Loop:
+    duplicates = None
+    if parts.ids_horizon_ms:
+        (topic,) = seat.topics
+        ids, horizon_ms = parts.names.ids(topic), parts.ids_horizon_ms
+        duplicates = Duplicates(seat.loop, parts.connection, topic, ids, parts.clock, horizon_ms=horizon_ms)
+    intake = Intake(seat.loop, parts.judging("intake"), Trial(parts.open_codecs), duplicates)
+    return parts.forward_loop(seat, intake, duplicates)
 
 
 def delay_loops(parts: Parts) -> list[Loop]:

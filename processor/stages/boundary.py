@@ -17,6 +17,10 @@ PER_MINUTE_MAX: Final = 20
 _MINUTE_S: Final = 60.0
 
 
+class Undecided(Exception):
+    """A record that cannot be decided for now: it is held, and taken again."""
+
+
 class TooManyErrors(Exception):
     """Records fail one after the other: the fault is ours, and not theirs."""
 
@@ -40,7 +44,7 @@ class Boundary:
         """Return what *step* returns, or what *fallback* does where it raises what no one expects."""
         try:
             return step()
-        except (Fenced, RegistryUnavailable, TooManyErrors):
+        except (Fenced, RegistryUnavailable, TooManyErrors, Undecided):
             raise
         except Exception as bug:  # noqa: BLE001 - the only one
             self.caught(bug, at=at)

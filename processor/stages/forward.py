@@ -22,6 +22,8 @@ CLEAN: Final = "clean"
 _LOOKAHEAD_BYTES: Final = 67_108_864
 _POLL_MAX_S: Final = 0.1
 _HOLD_MS: Final = 500  # until what could not be decided (the registry is away) is tried again
+_UNTIL_KNOWN: Final = 1 << 62  # held, until its stage knows what it has to know
+_LEARN_S: Final = 0.01
 _SETTLE_S: Final = 1.0  # how often a commit may do nothing but step over transaction markers
 
 
@@ -43,6 +45,30 @@ class Decider(Protocol):
         ...
 
 
+class Memory(Protocol):
+    """What a stage has to know of a partition before it decides anything of it; whoever takes it over reads it anew."""
+
+    def begin(self, place: Place) -> None:
+        """Begin to read what has to be known of *place*."""
+        ...
+
+    def known(self, place: Place) -> bool:
+        """Tell whether that was read; asked between two ticks."""
+        ...
+
+    def forget(self, place: Place) -> None:
+        """Let go of a partition; what was decided of it last may never have been committed."""
+        ...
+
+    def observe(self) -> None:
+        """Set its gauges."""
+        ...
+
+    def close(self) -> None:
+        """End what it has under way."""
+        ...
+
+
 class ForwardLoop:
     """One thread that forwards the records of one group; see the module of the stage for what it decides."""
 
@@ -55,8 +81,10 @@ class ForwardLoop:
         health: Health,
         *,
         tick_records_max: int,
+        memory: Memory | None = None,
     ) -> None:
         """Join the group; nothing is read before `run`."""
+        self._memory = memory
         self._most = tick_records_max
         self._seat = seat
         self._decider = decider
@@ -76,12 +104,17 @@ class ForwardLoop:
 
     def run(self, stopping: threading.Event) -> None:
         """Forward until *stopping*; then commit, and leave."""
-        self._ticks.run(stopping, self._round)
+        self._ticks.run(stopping, self._round, close=self._close)
+
+    def _close(self) -> None:
+        if self._memory is not None:
+            self._memory.close()
 
     # -- one round --------------------------------------------------------------------------------
 
     def _round(self) -> None:
         self._take_in()
+        self._learn()
         self._flow()
         self._tick(self._ready())
         self._ticks.observe(len(self._partitions))
@@ -105,7 +138,20 @@ class ForwardLoop:
         """Read a little, and decide nothing."""
         self._poll(self._most // 10 + 1, timeout_s)
 
+    def _learn(self) -> None:
+        """Hold the partitions of which it is not known yet what they have seen."""
+        if self._memory is None:
+            return
+        for place, part in self._partitions.items():
+            if not self._memory.known(place):
+                part.held_until_ms = _UNTIL_KNOWN
+            elif part.held_until_ms == _UNTIL_KNOWN:
+                part.held_until_ms = 0
+        self._memory.observe()
+
     def _timeout_s(self, now_ms: int) -> float:
+        if any(part.held_until_ms == _UNTIL_KNOWN for part in self._partitions.values()):
+            return _LEARN_S
         heads = [ready for part in self._partitions.values() if (ready := part.head_ready_ms()) is not None]
         return min(_POLL_MAX_S, max(0.0, (min(heads) - now_ms) / 1_000)) if heads else _POLL_MAX_S
 
@@ -171,7 +217,12 @@ class ForwardLoop:
     def _publish(
         self, work: dict[Place, tuple[list[Output], Commit]], meanwhile: Callable[[], bool] | None = None
     ) -> None:
-        """Run the transaction of *work*, again and again for the partitions that are still ours."""
+        """
+        Run the transaction of *work*, again and again for the partitions that are still ours.
+
+        One that went and came back meanwhile is not: it is read again, so its records will be decided again.
+        """
+        ours = {place: self._partitions.get(place) for place in work}
         while work:
             commits = {place: commit for place, (_, commit) in work.items()}
             outputs: Iterable[Output] = chain.from_iterable(made for made, _ in work.values())
@@ -181,7 +232,7 @@ class ForwardLoop:
             if fate is not Fate.ABORTED or meanwhile is not None:
                 return
             self._ticks.wait()
-            work = {place: made for place, made in work.items() if place in self._partitions}
+            work = {place: made for place, made in work.items() if self._partitions.get(place, self) is ours[place]}
 
     def _committed(self, commits: dict[Place, Commit]) -> None:
         for place, commit in commits.items():
@@ -198,7 +249,10 @@ class ForwardLoop:
         if offset > committed.offset:
             self._ticks.commit_lost(place)
         share = _LOOKAHEAD_BYTES // max(1, len(self._seat.topics))
-        self._partitions[place] = Lookahead(self._decider.wait_ms(place[0]), share, offset)
+        part = self._partitions[place] = Lookahead(self._decider.wait_ms(place[0]), share, offset)
+        if self._memory is not None:
+            part.held_until_ms = _UNTIL_KNOWN
+            self._memory.begin(place)
         if not committed.fresh and committed.metadata != CLEAN:
             self._suspect[place] = max(_SUSPECT_RECORDS, self._most)
         return offset
@@ -239,3 +293,5 @@ class ForwardLoop:
         for place in places:
             self._partitions.pop(place, None)
             self._suspect.pop(place, None)
+            if self._memory is not None:
+                self._memory.forget(place)

@@ -1,4 +1,4 @@
-"""Intake and delay: judge a message, and move it on or end it."""
+"""What intake and delay share, and delay: judge a message, and move it on or end it."""
 
 from collections.abc import Sequence
 from typing import assert_never
@@ -8,10 +8,8 @@ from processor.codec.facts import FACTS_HEADER, decode_facts
 from processor.codec.outbound import OutboundCodec
 from processor.core.clock import Clock, Zones
 from processor.core.judge import judge
-from processor.core.lanes import claims_more
 from processor.core.message import Facts, Head, Origin
 from processor.core.plan import Plan
-from processor.core.retry import inherit
 from processor.core.verdict import Dispatch, End, Verdict, Wait
 from processor.core.words import Reason
 from processor.kafka.topics import Names
@@ -20,7 +18,6 @@ from processor.logs import logger
 from processor.metrics import (
     DISPATCH_VERDICT,
     NO_REASON,
-    PRIORITY_CLAIMS_IGNORED,
     RECORDS_READ,
     VERDICTS,
     WAIT_VERDICT,
@@ -29,7 +26,6 @@ from processor.stages.boundary import Boundary
 from processor.stages.publish import Publisher, due, first_facts, uncalled
 from processor.stages.record import Record
 from processor.stages.routes import Routes
-from processor.stages.trial import Trial
 
 log = logger()
 
@@ -61,8 +57,16 @@ class Judging:
 
     def outputs(self, record: Record, head: Head, facts: Facts) -> list[Output]:
         """Return what the verdict of this instant asks for."""
+        return self.carried_out(self.verdict(head, facts), record, head, facts)
+
+    def verdict(self, head: Head, facts: Facts) -> Verdict:
+        """Return the verdict of this instant."""
         verdict = judge(head, facts, self.plan, now_ms=self.clock.now_ms(), zones=self.zones)
         self._count(verdict)
+        return verdict
+
+    def carried_out(self, verdict: Verdict, record: Record, head: Head, facts: Facts) -> list[Output]:
+        """Return what *verdict* asks for."""
         match verdict:
             case Dispatch():
                 return [self._onward(record, head, facts, verdict)]
@@ -101,68 +105,6 @@ class Judging:
             case _:
                 assert_never(verdict)
         VERDICTS.labels(self.stage, *labels).inc()
-
-
-class Intake:
-    """Judges what producers ask for; our own headers do not count there, whoever wrote them."""
-
-    header: str | None = None
-
-    def __init__(self, judging: Judging, trial: Trial) -> None:
-        """Try the records of a partition on which a process died in *trial* first."""
-        self._judging = judging
-        self._trial = trial
-
-    def wait_ms(self, topic: str) -> int | None:
-        """Judge at once."""
-        return None
-
-    def decide(self, records: Sequence[Record], *, suspect: bool) -> list[list[Output]]:
-        """Return the outputs of each record, in order; fewer while the registry is away."""
-        judging = self._judging
-        judging.count_read(records)
-        judging.routes.next_tick()
-        deadly = self._trial.deadly([record.value for record in records]) if suspect else frozenset()
-        decided: list[list[Output]] = []
-        for index, record in enumerate(records):
-            if index in deadly:
-                decided.append(self._quarantined(record))
-                continue
-            try:
-                decided.append(self._one(record))
-            except RegistryUnavailable:
-                log.warning("registry.unavailable", stage=judging.stage)
-                break
-        return decided
-
-    def _one(self, record: Record) -> list[Output]:
-        facts = self._facts(record)
-        judging = self._judging
-
-        def step() -> list[Output]:
-            try:
-                head = judging.codec.decode_head(record.value)
-            except Unreadable as error:
-                return judging.unreadable(record, facts, error)
-            except TooLarge:
-                return [judging.publisher.dead_letter(facts, record.value, Reason.TOO_LARGE)]
-            self._note_claim(head)
-            return judging.outputs(record, head, inherit(head, facts))
-
-        return judging.boundary.run(step, lambda: judging.internal(record, facts), at=at(record))
-
-    def _quarantined(self, record: Record) -> list[Output]:
-        log.error("record.quarantined", stage=self._judging.stage, at=at(record))
-        return [self._judging.publisher.dead_letter(self._facts(record), record.value, Reason.QUARANTINED)]
-
-    def _facts(self, record: Record) -> Facts:
-        origin = Origin(record.place[0], record.place[1], record.offset)
-        return first_facts(origin, produced_at_ms=record.timestamp_ms, now_ms=self._judging.clock.now_ms())
-
-    def _note_claim(self, head: Head) -> None:
-        channel = self._judging.plan.channels.get(head.channel)
-        if channel is not None and claims_more(head.priority, channel, self._judging.plan.lanes):
-            PRIORITY_CLAIMS_IGNORED.labels(channel.code).inc()
 
 
 class Delay:

@@ -16,6 +16,7 @@ class Record(NamedTuple):
     value: bytes | None
     timestamp_ms: int
     header: bytes | None  # our own facts; counts only on our own topics
+    message: Message | None = None  # as it came, of a topic that is not our own: for its headers
 
     def __repr__(self) -> str:
         """Name the place alone: the value is a message."""
@@ -35,4 +36,5 @@ def record_of(message: Message, header_name: str | None) -> Record:
         message.value(),
         message.timestamp()[1],
         header,
+        message if header_name is None else None,
     )

@@ -181,15 +181,32 @@ def test_what_is_not_committed_yet_is_not_judged_yet(idle: Plant) -> None:
     assert [(each["topic"], each["state"]) for each in found["waiting"]] == [(idle.names.outbound, "not judged yet")]
 
 
-def test_a_message_that_is_sent_twice_has_two_results_and_one_status(running: Plant) -> None:
+def test_a_message_that_is_asked_for_again_keeps_its_status_and_is_said_to_be(running: Plant) -> None:
     message_id = fresh("again")
-    send(running, "--message-id", message_id)
+    for words in ((), (), ("--start-at", "+1h")):
+        send(running, "--message-id", message_id, *words)
+
+    found = eventually(
+        lambda: found if sum((found := shown(running, message_id))["repeats"].values()) == 2 else {}, within_s=30
+    )
+
+    assert found["repeats"] == {Reason.SAME_CONTENT: 1, Reason.OTHER_CONTENT: 1}
     settled(running, message_id, Status.SENT)
-    send(running, "--message-id", message_id, "--start-at", "+1h", "--end-at", "+2h", "--interval", "08:00-08:01")
+    told = run(running, "show", message_id).lines[0]
+    assert told == f"{message_id}: SENT (asked for again 2 times, 1 of them with other content; not sent again)"
 
-    found = settled(running, message_id, Status.SENT)
 
-    assert found["events"][0]["reason"] == Reason.ACCEPTED
+def test_a_message_that_waits_still_waits_when_it_is_asked_for_again(running: Plant) -> None:
+    message_id = fresh("again")
+    for _ in range(2):
+        send(running, "--message-id", message_id, "--start-at", "2099-01-01T00:00:00Z")
+
+    found = eventually(
+        lambda: found if (found := shown(running, message_id))["repeats"][Reason.SAME_CONTENT] else {}, within_s=30
+    )
+
+    assert found["status"] == "waiting"
+    assert run(running, "show", message_id).lines[0] == f"{message_id}: waiting (asked for again once; not sent again)"
 
 
 def test_no_secret_is_in_what_the_processes_wrote(running: Plant) -> None:

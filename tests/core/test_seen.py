@@ -67,6 +67,20 @@ def test_a_clock_that_is_set_back_hides_nothing_that_was_never_over(steps: Seque
         assert [each for each in never_over if seen.content_of(mark_of(b"%d" % each, b"").id, now_s) is None] == []
 
 
+@given(STEPS)
+def test_many_at_once_are_known_as_one_after_the_other_would_be(steps: Sequence[tuple[bytes, bytes, int]]) -> None:
+    first = {mark_id: Mark(mark_id, content) for mark_id, content, _ in reversed(steps)}
+    one, many = Seen(HORIZON_S), Seen(HORIZON_S)
+    for mark in first.values():
+        one.add(mark, 1_000)
+
+    many.extend((mark.id + mark.content for mark in first.values()), 1_000)
+
+    assert many.count == one.count == len(first)
+    assert all(many.content_of(mark.id, 1_050) == mark.content for mark in first.values())
+    assert not any(many.content_of(mark.id, 1_000 + HORIZON_S) for mark in first.values())
+
+
 def test_it_grows_without_forgetting_anything_or_knowing_what_never_came() -> None:
     seen = filled(50_000)
 

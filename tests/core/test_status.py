@@ -31,7 +31,7 @@ EVENTS: Final = st.lists(
         event,
         st.sampled_from(Status),
         st.integers(0, 3),  # instants often agree
-        st.sampled_from([Reason.ACCEPTED, Reason.OTHER_CONTENT]),
+        st.sampled_from([Reason.ACCEPTED, Reason.SAME_CONTENT, Reason.OTHER_CONTENT]),
         st.text("ab", min_size=1, max_size=3),
     ),
     max_size=8,
@@ -57,6 +57,8 @@ def test_nothing_has_happened_to_a_message_without_events() -> None:
         ([event(Status.SENT, 1), event(Status.DUPLICATE, 0)], Status.SENT),
         ([event(Status.SENT, 1), event(Status.REJECTED, 0, Reason.OTHER_CONTENT)], Status.SENT),
         ([event(Status.DUPLICATE, 0)], Status.DUPLICATE),
+        ([event(Status.REJECTED, 0), event(Status.SENT, 1)], Status.SENT),  # mended, and asked for again
+        ([event(Status.REJECTED, 1, Reason.OTHER_CONTENT), event(Status.REJECTED, 2)], Status.REJECTED),
         ([event(Status.SENT, 1), event(Status.FAILED, 2)], Status.SENT),  # of a second record
         ([event(Status.FAILED, 2), event(Status.DELAYED, 1)], Status.DELAYED),
     ],

@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     from processor.sandbox.broker import Broker
 
 NEWS = {
+    "topics": {"partitions": {"inbound": 1}},  # whatever is in a record, it is judged where it is put
     "channels": {
         "News": {"action": "EMAIL", "bus_channel": "EMAIL", "bus_provider": "Mails", "provider": "Mail", "lane": "bulk"}
-    }
+    },
 }
 PAST_MS = 1_000_000_000_000
 

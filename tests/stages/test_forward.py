@@ -6,17 +6,20 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from processor.kafka.transactions import Output
+from processor.kafka.committed import Committed
+from processor.kafka.transactions import Commit, Output
 from processor.metrics import Health
 from processor.stages.clock import SystemClock
 from processor.stages.forward import CLEAN, ForwardLoop
-from processor.stages.ticks import Seat
+from processor.stages.ticks import Fate, Seat
 from tests.support.cluster import fresh
 from tests.support.eventually import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from processor.kafka.committed import Place
+    from processor.stages.forward import Memory
     from processor.stages.record import Record
     from tests.support.cluster import Cluster
 
@@ -38,12 +41,39 @@ class Copier:
         return None
 
 
+class Slow:
+    """Knows of each partition what it has to know once it is told so."""
+
+    def __init__(self) -> None:
+        self.told: set[int] = set()
+        self.begun: list[int] = []
+        self.forgotten: list[int] = []
+        self.closed = False
+
+    def begin(self, place: Place) -> None:
+        self.begun.append(place[1])
+
+    def known(self, place: Place) -> bool:
+        return place[1] in self.told
+
+    def forget(self, place: Place) -> None:
+        self.forgotten.append(place[1])
+
+    def observe(self) -> None:
+        pass
+
+    def close(self) -> None:
+        self.closed = True
+
+
 @contextmanager
-def forwarding(cluster: Cluster, group: str, topic: str, copier: Copier, slot: str = "0") -> Iterator[ForwardLoop]:
+def forwarding(
+    cluster: Cluster, group: str, topic: str, copier: Copier, slot: str = "0", memory: Memory | None = None
+) -> Iterator[ForwardLoop]:
     """Run a loop in a thread; it stops cleanly at the end."""
     stopping = threading.Event()
     seat = Seat("intake", group, slot, (topic,))
-    loop = ForwardLoop(cluster.connection, seat, copier, SystemClock(), Health(), tick_records_max=100)
+    loop = ForwardLoop(cluster.connection, seat, copier, SystemClock(), Health(), tick_records_max=100, memory=memory)
     thread = threading.Thread(target=loop.run, args=(stopping,))
     thread.start()
     try:
@@ -120,3 +150,55 @@ def test_two_loops_share_a_topic_without_forwarding_anything_twice(cluster: Clus
             eventually(lambda: len(values(cluster, to)) == 1_000, within_s=20)
 
     assert len(values(cluster, to)) == 1_000
+
+
+def test_a_partition_waits_until_it_is_known_what_it_has_seen_and_the_others_go_on(cluster: Cluster) -> None:
+    topic, group, memory = cluster.make(fresh("in"), partitions=2), fresh("group"), Slow()
+    copier = Copier(cluster.make(fresh("out")))
+    for number in (0, 1):
+        cluster.put(topic, [b"%d" % number] * 12_000, number)  # more than is looked ahead: it is paused meanwhile
+    memory.told.add(1)
+
+    with forwarding(cluster, group, topic, copier, memory=memory) as loop:
+        eventually(lambda: len(copier.decided) == 12_000, within_s=30, what=lambda: len(copier.decided))
+        eventually(lambda: loop._partitions[topic, 0].full, within_s=20)
+        assert set(values(cluster, copier.to)) == {b"1"}
+        memory.told.add(0)
+        eventually(lambda: len(copier.decided) == 24_000, within_s=30, what=lambda: len(copier.decided))
+
+    assert sorted(memory.begun) == sorted(memory.forgotten) == [0, 1]
+    assert memory.closed
+
+
+class Refusing:
+    """Ticks whose first transaction is aborted; meanwhile a partition goes and comes back."""
+
+    def __init__(self, loop: ForwardLoop, place: Place) -> None:
+        self.loop = loop
+        self.place = place
+        self.commits: list[dict[Place, Commit]] = []
+
+    def commit(self, outputs: object, commits: dict[Place, Commit], meanwhile: object) -> Fate:
+        self.commits.append(commits)
+        return Fate.ABORTED if len(self.commits) == 1 else Fate.COMMITTED
+
+    def wait(self) -> None:
+        self.loop.lost([self.place])
+        self.loop.claimed(self.place, Committed(0, CLEAN))
+
+
+def test_a_partition_that_went_and_came_back_while_a_tick_was_tried_again_is_left_out_of_it(cluster: Cluster) -> None:
+    # It is read again from what is committed: the records of that tick would count twice.
+    topic, copier = cluster.make(fresh("in"), partitions=2), Copier("nowhere")
+    seat = Seat("intake", fresh("group"), "0", (topic,))
+    loop = ForwardLoop(cluster.connection, seat, copier, SystemClock(), Health(), tick_records_max=100)
+    for number in (0, 1):
+        loop.claimed((topic, number), Committed(0, CLEAN))
+    ticks = Refusing(loop, (topic, 0))
+    loop._ticks = ticks  # type: ignore[assignment] # a broker cannot be asked to abort at this moment
+
+    loop._publish({(topic, number): ([], Commit(5)) for number in (0, 1)})
+    loop._member.close()
+
+    assert ticks.commits == [{(topic, 0): Commit(5), (topic, 1): Commit(5)}, {(topic, 1): Commit(5)}]
+    assert [loop._partitions[topic, number].next_offset for number in (0, 1)] == [0, 5]

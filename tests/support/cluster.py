@@ -16,7 +16,7 @@ from confluent_kafka import (
     Producer,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
+from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic, OffsetSpec
 
 from processor.kafka.committed import Committed, committed_now
 from processor.kafka.connection import Connection
@@ -52,6 +52,11 @@ class Cluster:
         self.admin.create_topics([NewTopic(topic, partitions, 1, config=named)])[topic].result(TIMEOUT_S)
         eventually(lambda: len(self._led([topic])) == partitions, within_s=TIMEOUT_S, what=f"leaders of {topic}")
         return topic
+
+    def grow(self, topic: str, partitions: int) -> None:
+        """Add partitions to a topic, up to *partitions*, and wait until each has a leader."""
+        self.admin.create_partitions([NewPartitions(topic, partitions)])[topic].result(TIMEOUT_S)
+        eventually(lambda: len(self._led([topic])) == partitions, within_s=TIMEOUT_S, what=f"leaders of {topic}")
 
     def _led(self, topics: Sequence[str]) -> list[tuple[str, int]]:
         known = self.admin.list_topics(timeout=TIMEOUT_S).topics
