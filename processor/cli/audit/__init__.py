@@ -71,6 +71,7 @@ def audit(
         settings.plan(),
         zones,
         drained=drained,
+        horizon_ms=settings.duplicates.horizon_ms,
         patience_ms=settings.receipts.patience_ms,
         skew_ms=round(skew * 1_000),
         latency_ms=round(latency * 1_000),

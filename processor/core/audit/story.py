@@ -22,7 +22,8 @@ from processor.core.audit.facts import (
 )
 from processor.core.clock import Zones
 from processor.core.plan import DAY_MS, Plan
-from processor.core.words import PERHAPS_SENT, Reason, Status
+from processor.core.status import REPEATED
+from processor.core.words import PERHAPS_SENT, Status
 
 NO_RECALLS: Final[Mapping[tuple[str, str], Sequence[tuple[int, int]]]] = {}
 
@@ -35,7 +36,7 @@ class Rules:
     zones: Zones
     whole: bool = True  # the inbound topics still hold whatever was asked
     drained: bool = False  # nothing may wait any more
-    horizon_ms: int | None = None  # an id that comes again later than this is another message; None: never
+    horizon_ms: int | None = None  # an id that comes again later than this is another message; None: never, 0: always
     patience_ms: int = DAY_MS  # a report that comes again later than this is published again
     skew_ms: int = 0  # by which the clocks of providers and of the processor may differ
     latency_ms: int = 1_000  # from the last judgement to the first byte at the provider
@@ -121,7 +122,7 @@ class Story:
     @cached_property
     def message_results(self) -> Sequence[Result]:
         """Return the results of the message; those of a record that repeats it say nothing of it."""
-        return [each for each in self.results if not _of_a_repetition(each)]
+        return [each for each in self.results if each.reason not in REPEATED]
 
     @cached_property
     def doubts(self) -> frozenset[int]:
@@ -145,6 +146,8 @@ class Story:
         """Return how many messages have had this id, one after the other."""
         if horizon_ms is None or len(self.asked) < 2:  # noqa: PLR2004 - nothing to compare
             return 1
+        if not horizon_ms:
+            return len(self.records)
         count, since_ms = 0, None
         for at_ms in sorted(copies[0].at_ms for copies in self.records):
             if since_ms is None or at_ms - since_ms > horizon_ms:
@@ -160,7 +163,3 @@ class Story:
         first = self.asked[0]
         channel = plan.channels.get(first.channel or "")
         return first.provider or (None if channel is None else channel.provider)
-
-
-def _of_a_repetition(result: Result) -> bool:
-    return result.status == Status.DUPLICATE or result.reason == Reason.OTHER_CONTENT
