@@ -109,7 +109,7 @@ class Ledgers:
         ended = [(each.message_id, each.attempt) for each in self.delivery if each.terminal and each.provider]
         return ended + [(each.message_id, each.attempt) for each in self.retry]
 
-    def _acceptances(self) -> Counter[str | None]:
+    def acceptances(self) -> Counter[str | None]:
         """Return how often a message was accepted, for the recipient for whom it was most often."""
         each = Counter((entry.message_id, to) for entry in self.provider if entry.accepted for to in entry.recipients)
         most: Counter[str | None] = Counter()
@@ -119,11 +119,11 @@ class Ledgers:
 
     def _oversent(self) -> list[object]:
         doubts = Counter(message_id for message_id, _ in self.in_doubt)
-        return [(each, n) for each, n in self._acceptances().items() if n > 1 + doubts[each or ""]]
+        return [(each, n) for each, n in self.acceptances().items() if n > 1 + doubts[each or ""]]
 
     def _passwords_twice(self) -> list[object]:
         passwords = {asked.message_id for asked in self.asked.values() if asked.once}
-        return [each for each, count in self._acceptances().items() if each in passwords and count > 1]
+        return [each for each, count in self.acceptances().items() if each in passwords and count > 1]
 
     def _early(self) -> list[object]:
         due: dict[tuple[str | None, int], int] = defaultdict(int)

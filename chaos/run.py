@@ -1,0 +1,96 @@
+"""
+Breaks what the processor stands on, while it works, and counts what was lost or doubled.
+
+    python -m chaos [--seed N] [--nodes 1 3] [--faults NAME ...] [--minutes M] [--rate R] [--no-report]
+
+Each fault alone, then a random mix of --minutes, on a cluster of each size; docs/reliability.md is written from what
+was found. Ends with 1 where a promise was broken, and keeps and names the folder with all ledgers and logs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from chaos.drill import Drill
+from chaos.faults import FAULTS
+from chaos.report import table, versions, write
+from chaos.schedule import alone, mixed
+from chaos.works import Works
+
+if TYPE_CHECKING:
+    from chaos.checks import Findings
+
+RATE_PER_CORE: Final = 15.0
+
+
+def main() -> int:
+    """Run what was asked for and tell what was found."""
+    asked = _arguments()
+    print(f"seed {asked.seed}; repeat with: {asked.command}", flush=True)
+    found: dict[str, list[Findings]] = {}
+    kept: list[Path] = []
+    for nodes in asked.nodes:
+        folder = Path(tempfile.mkdtemp(prefix=f"commproc-chaos-{nodes}-"))
+        try:
+            with Works(nodes, folder) as works:
+                for drill in _drills(asked, nodes):
+                    print(f"{drill.name} on nodes: {nodes}", flush=True)
+                    findings = drill.run(works)
+                    _tell(findings)
+                    found.setdefault(str(nodes), []).append(findings)
+        except BaseException:
+            print(f"ledgers and logs are kept in {folder}", file=sys.stderr)
+            raise
+        if asked.keep or any(each.breaches for each in found.get(str(nodes), ())):
+            kept.append(folder)
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+    for nodes, rows in found.items():
+        print("", f"nodes: {nodes}", *table(rows), sep="\n", flush=True)
+    print(f"seed {asked.seed}; {versions()}", flush=True)
+    if asked.report:
+        write(asked.command, asked.seed, found)
+    for folder in kept:
+        print(f"ledgers and logs are kept in {folder}", file=sys.stderr)
+    return int(any(each.breaches for rows in found.values() for each in rows))
+
+
+def _tell(findings: Findings) -> None:
+    print(f"  {findings.messages} messages: {findings.ended}; drained after {findings.drain_s:.1f} s", flush=True)
+    for name, each in findings.breaches.items():
+        print(f"  BROKEN: {name}: {len(each)}, such as {each[:3]}", flush=True)
+
+
+def _drills(asked: argparse.Namespace, nodes: int) -> list[Drill]:
+    names = [name for name in asked.faults if nodes in FAULTS[name].nodes]
+    drills = [Drill(name, alone(name, asked.seed), asked.seed, asked.rate) for name in names] if asked.alone else []
+    if asked.minutes:
+        plan = mixed(names, asked.seed, asked.minutes * 60)
+        drills.append(Drill("mix", plan, asked.seed, asked.rate, asked.minutes * 60))
+    return drills
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m chaos", description="Break what the processor stands on.")
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
+    parser.add_argument("--nodes", type=int, nargs="+", default=[1, 3], choices=[1, 3])
+    parser.add_argument("--faults", nargs="+", default=list(FAULTS), choices=list(FAULTS))
+    parser.add_argument("--minutes", type=float, default=1.0, help="of the random mix; 0: none")
+    parser.add_argument("--mix-only", dest="alone", action="store_false", help="no fault alone")
+    parser.add_argument("--rate", type=float, default=RATE_PER_CORE * (os.cpu_count() or 1), help="messages a second")
+    parser.add_argument("--no-report", dest="report", action="store_false", help="leave docs/reliability.md as it is")
+    parser.add_argument("--keep", action="store_true", help="ledgers and logs, also of a run without a breach")
+    asked = parser.parse_args()
+    asked.command = (
+        f"python -m chaos --seed {asked.seed} --nodes {' '.join(map(str, asked.nodes))} "
+        f"--faults {' '.join(asked.faults)} --minutes {asked.minutes:g} --rate {asked.rate:g}"
+        + ("" if asked.alone else " --mix-only")
+    )
+    return asked
