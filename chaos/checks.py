@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from collections import Counter
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from tests.support.ledgers import Ledgers
 from tests.support.plant import PASSWORD, PROPERTY, RECIPIENT, SUBJECT, TEXT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
     from chaos.load import Load
+    from chaos.opens import Opens
     from tests.support.plant import Plant
+
+SEEN_WITHIN_MS: Final = 2_000
+"""From a step of the clock until every member has seen it."""
 
 WAY_MS: Final = 1_000
 """From the last judgement to the provider's first byte: judged before an end, a call may arrive so much after it."""
 
+QUIET_WITHIN_S: Final = 30.0
 CANARIES: Final = (TEXT, SUBJECT, PASSWORD, PROPERTY, RECIPIENT, "40700000111", "0722000111")
 
-LOST: Final = ("lost",)
-DOUBLED: Final = ("ended twice", "event id twice", "two results for an attempt")
+LOST: Final = ("lost", "open lost")
+DOUBLED: Final = ("ended twice", "event id twice", "two results for an attempt", "open twice")
 OVERCALLED: Final = ("called twice for an attempt", "accepted more often than doubt allows")
 WRONG_TIME: Final = ("early", "late")
 TWICE: Final = ("one-time password accepted twice",)
@@ -41,7 +49,10 @@ class Findings:
     extra_calls: int  # acceptances of a message beyond the first; never more than its doubts
     drain_s: float
     password_worst_ms: int  # from the producer to the provider's first byte
+    retried: dict[str, int]  # attempts that were followed by another, by why: what the fault did
+    opens: dict[str, int]  # of mails, by what became of them
     breaches: dict[str, list[str]] = field(default_factory=dict)
+    growth: dict[str, tuple[float, ...]] = field(default_factory=dict)  # see samples.Growth
 
     def count(self, names: Iterable[str]) -> int:
         """Return how many breaches there are of those *names*."""
@@ -52,14 +63,25 @@ class Findings:
         return asdict(self)
 
 
-def findings(name: str, plant: Plant, load: Load, drain_s: float) -> Findings:
-    """Return what the ledgers say of the messages of one drill, once nothing new comes."""
-    ledgers = _quiet(plant)
-    own = _of(ledgers, f"{name}-")
-    _keep(plant.folder / f"{name}.events.jsonl", [*own.delivery, *own.retry, *own.dead, *own.receipts, *own.engagement])
+def findings(
+    name: str, plant: Plant, load: Load, opens: Opens, *, drain_s: float, steps: Sequence[tuple[int, int]]
+) -> Findings:
+    """
+    Return what the ledgers say of the messages of one drill, once nothing new comes.
+
+    *steps* say since when the members' clock was how wrong: by that clock they judge, and so does this.
+    """
+    arrived_ms = partial(_by_their_clock, steps)
+    own = _of(_quiet(plant, opens), f"{name}-")
+    opened, own.engagement = own.engagement, []  # these have a promise of their own
+    judged = [replace(each, first_byte_ms=max(arrived_ms(each.first_byte_ms))) for each in own.provider]
+    _keep(plant.folder / f"{name}.events.jsonl", [*own.delivery, *own.retry, *own.dead, *own.receipts, *opened])
     _keep(plant.folder / f"{name}.asked.jsonl", own.asked.items())
-    breaches = {what: [str(each) for each in found] for what, found in own.breaches().items()}
-    breaches |= _named("late", _late(own, load)) | _named("secret", leaked(plant, own))
+    breaches = {what: [str(each) for each in found] for what, found in replace(own, provider=judged).breaches().items()}
+    breaches |= _named("late", _late(own, load, arrived_ms)) | _named(
+        "secret", leaked(plant, replace(own, engagement=opened))
+    )
+    breaches |= opens.breaches(opened)
     first = _first_bytes(own)
     waits_ms = [first[each] - limits.asked_ms for each, limits in load.limits.items() if limits.once and each in first]
     return Findings(
@@ -70,6 +92,8 @@ def findings(name: str, plant: Plant, load: Load, drain_s: float) -> Findings:
         extra_calls=sum(count - 1 for count in own.acceptances().values()),
         drain_s=round(drain_s, 1),
         password_worst_ms=max(waits_ms, default=0),
+        retried=dict(sorted(Counter(str(each.reason) for each in own.retry).items())),
+        opens=opens.counts(opened),
         breaches=breaches,
     )
 
@@ -85,12 +109,14 @@ def leaked(plant: Plant, ledgers: Ledgers) -> list[str]:
     return [canary for canary in CANARIES if any(canary in text for text in texts)]
 
 
-def _quiet(plant: Plant) -> Ledgers:
-    """Return the ledgers once a second look finds nothing new."""
+def _quiet(plant: Plant, opens: Opens) -> Ledgers:
+    """Return the ledgers once a second look finds nothing new, and what tracking had put by has come."""
+    deadline_s = monotonic() + QUIET_WITHIN_S
     ledgers, known = plant.ledgers(), -1
-    while len(ledgers.delivery) + len(ledgers.provider) > known:
-        known = len(ledgers.delivery) + len(ledgers.provider)
-        ledgers = plant.ledgers()
+    while (found := len(ledgers.delivery) + len(ledgers.provider) + len(ledgers.engagement)) > known or (
+        "open lost" in opens.breaches(ledgers.engagement) and monotonic() < deadline_s
+    ):
+        known, ledgers = found, plant.ledgers()
     return ledgers
 
 
@@ -111,14 +137,22 @@ def _of(ledgers: Ledgers, word: str) -> Ledgers:
     )
 
 
-def _late(ledgers: Ledgers, load: Load) -> list[str]:
+def _by_their_clock(steps: Sequence[tuple[int, int]], at_ms: int) -> list[int]:
+    """Return the instants that the members' clock may have told when ours told *at_ms*: two, where it was being set."""
+    latest = max(number for number, (since_ms, _) in enumerate(steps) if since_ms <= at_ms)
+    possible = [steps[latest], *(steps[latest - 1 : latest] if at_ms < steps[latest][0] + SEEN_WITHIN_MS else ())]
+    return [at_ms + offset_ms for _, offset_ms in possible]
+
+
+def _late(ledgers: Ledgers, load: Load, arrived_ms: Callable[[int], list[int]]) -> list[str]:
     """Return calls that arrived after their message's end."""
     ends = {each: limits.until_ms + WAY_MS for each, limits in load.limits.items() if limits.until_ms is not None}
-    return [
-        f"{entry.message_id} attempt {entry.attempt}, {entry.first_byte_ms - ends[entry.message_id]} ms"
+    after_ms = [
+        (entry, min(arrived_ms(entry.first_byte_ms)) - ends[entry.message_id])
         for entry in ledgers.provider
-        if entry.message_id in ends and entry.first_byte_ms > ends[entry.message_id]
+        if entry.message_id in ends
     ]
+    return [f"{entry.message_id} attempt {entry.attempt}, by {ms} ms" for entry, ms in after_ms if ms > 0]
 
 
 def _first_bytes(ledgers: Ledgers) -> dict[str, int]:

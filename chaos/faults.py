@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import signal
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
@@ -45,6 +45,8 @@ class Fault:
     lasts_s: tuple[float, float]  # from which its length is drawn
     doubt: str  # what it may leave unknown
     nodes: frozenset[int] = frozenset({1, 3})  # clusters on which it makes sense
+    mounts: bool = False  # it needs a mount namespace
+    mixes: bool = True  # it may happen beside others
 
 
 # ------------------------------------------------------------------------------------------------------------- members
@@ -53,7 +55,7 @@ class Fault:
 @contextmanager
 def killed(works: Works, chance: Random) -> Iterator[str]:
     """SIGKILL: back at once under the same slot, or after the session time-out."""
-    stage, slot = member = works.take(chance)
+    stage, slot = member = works.take(chance, ends=True)
     works.plant.kill(stage, slot)
     yield f"{stage}/{slot}"
     works.start(member)
@@ -63,7 +65,7 @@ def killed(works: Works, chance: Random) -> Iterator[str]:
 @contextmanager
 def terminated(works: Works, chance: Random) -> Iterator[str]:
     """SIGTERM: it leaves in order, whatever else is happening."""
-    stage, slot = member = works.take(chance)
+    stage, slot = member = works.take(chance, ends=True)
     child = works.plant.processes[f"{stage}/{slot}"]
     os.kill(child.pid, signal.SIGTERM)
     yield f"{stage}/{slot}"
@@ -229,6 +231,62 @@ def throttling(works: Works, chance: Random) -> AbstractContextManager[str]:
     return scripted("throttle-421-1x", works)
 
 
+@contextmanager
+def nameless(works: Works, chance: Random) -> Iterator[str]:
+    """The providers' name stops resolving; what is connected is reset."""
+    assert works.names is not None
+    works.names.forget()
+    for detour in works.providers.values():
+        detour.cut()
+    yield "all"
+    works.names.know()
+
+
+@contextmanager
+def certificate_expired(works: Works, chance: Random) -> Iterator[str]:
+    """The mail server shows a certificate that has expired; what is connected is reset."""
+    works.plant.sandbox.present(works.expired)
+    works.providers["mail"].cut()
+    yield "mail"
+    works.plant.sandbox.present(works.good)
+
+
+# ------------------------------------------------------------------------------------------------------------ machines
+
+
+@contextmanager
+def disk_full(works: Works, chance: Random) -> Iterator[str]:
+    """The disk of tracking's buffer is full while Kafka is out of its reach, and mails are being opened."""
+    for detour in works.brokers:
+        detour.refuse()
+    filler = works.buffer / "filler"
+    with suppress(OSError), filler.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4_096))
+    yield "tracking/0"
+    filler.unlink()
+    for detour in works.brokers:
+        detour.accept()
+
+
+@contextmanager
+def stepped(works: Works, offset_ms: int) -> Iterator[str]:
+    """Set every member's wall clock wrong."""
+    works.step_clock(offset_ms)
+    yield "all"
+    works.step_clock(0)
+
+
+def clock_ahead(works: Works, chance: Random) -> AbstractContextManager[str]:
+    """The wall clock of every member is five minutes ahead, and then right again."""
+    return stepped(works, 300_000)
+
+
+def clock_behind(works: Works, chance: Random) -> AbstractContextManager[str]:
+    """The wall clock of every member is five minutes behind, and then right again."""
+    return stepped(works, -300_000)
+
+
 NOTHING: Final = "none"
 CALLS: Final = "calls under way"
 RESETS: Final = "calls that were reset or timed out"
@@ -254,6 +312,11 @@ FAULTS: Final = {
     "hanging": Fault(hanging, Target.PROVIDER, (3.0, 12.0), RESETS),
     "flapping": Fault(flapping, Target.PROVIDER, (1.0, 3.0), RESETS),
     "dropping": Fault(dropping, Target.PROVIDER, (3.0, 6.0), RESETS),
+    "nameless": Fault(nameless, Target.PROVIDER, (3.0, 8.0), RESETS, mounts=True),
+    "certificate_expired": Fault(certificate_expired, Target.PROVIDER, (3.0, 8.0), RESETS),
     "slow": Fault(slow, Target.PROVIDER, (3.0, 6.0), NOTHING),
     "throttling": Fault(throttling, Target.PROVIDER, (2.0, 4.0), NOTHING),
+    "disk_full": Fault(disk_full, Target.KAFKA, (4.0, 8.0), CALLS, mounts=True),
+    "clock_ahead": Fault(clock_ahead, Target.MEMBER, (6.0, 6.0), NOTHING, mixes=False),
+    "clock_behind": Fault(clock_behind, Target.MEMBER, (6.0, 6.0), NOTHING, mixes=False),
 }

@@ -60,6 +60,17 @@ def table(found: Iterable[Findings]) -> list[str]:
     return lines
 
 
+def growth(found: Iterable[Findings]) -> list[str]:
+    """Return how the members of a long drill grew over its second half."""
+    rows = [
+        f"| {member} | {memory:,.0f} | {memory_slope:+,.1f} | {files:.0f} | {files_slope:+.2f} |"
+        for each in found
+        for member, (memory, memory_slope, files, files_slope) in each.growth.items()
+    ]
+    names = "| member | memory, KiB | a minute | files | a minute |"
+    return ["", names, "| --- | --- | --- | --- | --- |", *rows] if rows else []
+
+
 def write(command: str, seed: int, found: Mapping[str, Sequence[Findings]]) -> None:
     """Keep the results, and write the report: the notes, which people write, and then the numbers."""
     results: dict[str, Any] = {"on": time.strftime("%Y-%m-%d"), "command": command, "seed": seed}
@@ -85,7 +96,7 @@ def write(command: str, seed: int, found: Mapping[str, Sequence[Findings]]) -> N
         "```",
     ]
     for nodes, rows in found.items():
-        lines += ["", f"### {'One node' if nodes == '1' else f'{nodes} nodes'}", "", *table(rows)]
+        lines += ["", f"### {'One node' if nodes == '1' else f'{nodes} nodes'}", "", *table(rows), *growth(rows)]
     REPORT.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 

@@ -9,13 +9,16 @@ from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from chaos import mounts
+from chaos.certificates import EXPIRED, VALID, authorities, certificate
 from chaos.detour import Detour, Detours
+from chaos.mounts import Names
+from processor.sandbox.ledger import now_ms
 from processor.sandbox.local_cluster import LocalCluster, start_local_cluster
 from tests.support.eventually import eventually
 from tests.support.plant import Plant
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from pathlib import Path
     from random import Random
     from typing import Self
@@ -26,7 +29,7 @@ MEMBERS: Final = (
     *(("intake", "0"), ("delay", "0"), ("dispatch", "0"), ("tracking", "0")),
     *(("intake", "1"), ("delay", "1"), ("dispatch", "1")),
 )
-"""Two of each stage that shares its work; slot 1 reaches Kafka by way of the detours."""
+"""Two of each stage that shares its work; slot 1 and tracking reach Kafka by way of the detours."""
 
 ANSWER = {"default": {"rule": "accept", "delay_ms": 300}}
 """Providers take a while, so that there are always calls under way."""
@@ -41,6 +44,11 @@ class Works:
     def __init__(self, nodes: int, folder: Path) -> None:
         self.folder = folder
         self._stack = ExitStack()
+        self.clock = folder / "clock"  # what it says is added to the clock of every member
+        self.steps: list[tuple[int, int]] = [(0, 0)]  # since when (Unix ms) it has said what
+        self.good = certificate(folder, HOST, VALID)
+        self.expired = certificate(folder, HOST, EXPIRED)
+        self.buffer = folder / "buffer"
         try:
             self._detours = Detours()
             self._stack.callback(self._detours.close)
@@ -51,13 +59,20 @@ class Works:
             for detour, node in zip(self.brokers, self.cluster.nodes, strict=True):
                 detour.upstream = node.detoured
             self.providers: dict[str, Detour] = {}
-            self.plant = Plant(self.cluster.bootstrap, folder, changes=partial(self._changes, nodes))
+            sandboxed = {"tls_certificate": self.good}
+            self.plant = Plant(
+                self.cluster.bootstrap, folder, changes=partial(self._changes, nodes), sandboxed=sandboxed
+            )
             self._stack.callback(self.plant.close)
             self.plant.sandbox.script(ANSWER)
             self._round_about = folder / "round-about.yaml"
             tree = json.loads(self.plant.config.read_text())
             tree["kafka"]["bootstrap"] = ",".join(f"127.0.0.1:{port}" for port in ports)
             self._round_about.write_text(json.dumps(tree, indent=2))
+            self.names = Names(folder, [HOST]) if mounts.inside() else None
+            if mounts.inside():
+                mounts.small_disk(self.buffer, BUFFER_DISK)
+            self.watched: set[Member] = set()  # for how they grow over a long drill
             self.taken: set[Member] = set()  # by a fault: no other one touches them
             for member in MEMBERS:
                 self.start(member)
@@ -71,12 +86,18 @@ class Works:
     def start(self, member: Member) -> None:
         """Start a member; it gets ready by itself."""
         stage, slot = member
-        config = self._round_about if slot == "1" else None
-        self.plant.start(stage, slot=slot, ready=False, config=config)
+        config = self._round_about if slot == "1" or stage == "tracking" else None
+        options = ["--drill-clock", str(self.clock)]
+        self.plant.start(stage, slot=slot, ready=False, config=config, options=options)
 
-    def take(self, chance: Random, stages: Iterable[str] = ("intake", "delay", "dispatch", "tracking")) -> Member:
-        """Return a member of one of *stages* that no fault has; `give_back` it."""
-        free = [each for each in MEMBERS if each not in self.taken and each[0] in set(stages)]
+    def step_clock(self, offset_ms: int) -> None:
+        """Set every member's clock wrong, or right again."""
+        self.clock.write_text(str(offset_ms))
+        self.steps.append((now_ms(), offset_ms))
+
+    def take(self, chance: Random, *, ends: bool = False) -> Member:
+        """Return a member that no fault has, for one that *ends* it none that is to be watched; `give_back` it."""
+        free = [each for each in MEMBERS if each not in self.taken and not (ends and each in self.watched)]
         member = chance.choice(free)
         self.taken.add(member)
         return member
@@ -108,14 +129,17 @@ class Works:
         http_port = int(sandbox.http_url.rpartition(":")[2])
         upstreams = {"mail": sandbox.smtp_port, "texts": http_port, "centre": sandbox.smsc_port}
         self.providers = {name: self._detours.lead(port) for name, port in upstreams.items()}
-        texts = {"url": f"http://127.0.0.1:{self.providers['texts'].port}/sms", "breaker": BREAKER} | PHASES
+        host = HOST if mounts.inside() else "127.0.0.1"
+        texts = {"url": f"http://{host}:{self.providers['texts'].port}/sms", "breaker": BREAKER} | PHASES
+        trusted = {"ca_file": str(authorities(self.folder, self.good, self.expired))}
         return {
+            "tracking": {"base_url": "http://127.0.0.1:8081", "port": 0, "buffer_folder": str(self.buffer)},
             "kafka": {"replication_factor": nodes, "session_timeout": "10s", "transaction_timeout": "10s"},
             "providers": {
-                "Mail": {"port": self.providers["mail"].port, "breaker": BREAKER} | MAIL_PHASES,
+                "Mail": {"host": host, "port": self.providers["mail"].port} | MAIL | trusted,
                 "Text": texts,
                 "TextOTP": texts,
-                "Centre": CENTRE | {"port": self.providers["centre"].port},
+                "Centre": CENTRE | {"host": "127.0.0.1", "port": self.providers["centre"].port},
             },
             "channels": {"Short": SHORT},
             "limits": {"drain_timeout": "3s"},
@@ -136,13 +160,14 @@ class Works:
 
 
 PHASES: Final = {"connect_timeout": "4s", "answer_timeout": "6s"}  # shorter than the longest faults
-MAIL_PHASES: Final = PHASES | {"greeting_timeout": "4s", "command_timeout": "4s"}
 BREAKER: Final = {"pause": "1s", "pause_max": "4s"}
+MAIL: Final = PHASES | {"greeting_timeout": "4s", "command_timeout": "4s", "tls": "starttls", "breaker": BREAKER}
+HOST: Final = "provider.test"
+BUFFER_DISK: Final = "768k"
 CENTRE: Final = {
     "adapter": "smpp",
     "bus_provider": "Centres",
     "bus_channel": "SMS",
-    "host": "127.0.0.1",
     "tls": "off",
     "system_id": "commproc",
     "password": {"env": "CANARY_TOKEN"},

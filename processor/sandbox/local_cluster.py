@@ -59,6 +59,9 @@ class Node:
         advertised = {"PLAINTEXT": self.port} | ({} if self.detour is None else {"DETOUR": self.detour})
         return {
             "node.id": str(self.number),
+            # Where the machine is busy, a broker that is only slow would be fenced after less.
+            "broker.session.timeout.ms": "6000",
+            "broker.heartbeat.interval.ms": "1000",
             "listeners": _addresses(listeners | {"CONTROLLER": self.controller}),
             "advertised.listeners": _addresses(advertised),
             "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,DETOUR:PLAINTEXT,CONTROLLER:PLAINTEXT",
