@@ -46,6 +46,7 @@ class Fault:
     doubt: str  # what it may leave unknown
     nodes: frozenset[int] = frozenset({1, 3})  # clusters on which it makes sense
     mounts: bool = False  # it needs a mount namespace
+    registry: bool = False  # it needs a schema registry
     mixes: bool = True  # it may happen beside others
 
 
@@ -255,6 +256,19 @@ def certificate_expired(works: Works, chance: Random) -> Iterator[str]:
 
 
 @contextmanager
+def registry_away(works: Works, chance: Random) -> Iterator[str]:
+    """The schema registry refuses connections, and a member that is killed starts again meanwhile."""
+    assert works.registry is not None
+    works.registry.refuse()
+    stage, slot = member = works.take(chance, ends=True)
+    works.plant.kill(stage, slot)
+    works.start(member)
+    yield f"{stage}/{slot}, which starts"
+    works.registry.accept()
+    works.give_back(member)
+
+
+@contextmanager
 def disk_full(works: Works, chance: Random) -> Iterator[str]:
     """The disk of tracking's buffer is full while Kafka is out of its reach, and mails are being opened."""
     for detour in works.brokers:
@@ -317,6 +331,7 @@ FAULTS: Final = {
     "slow": Fault(slow, Target.PROVIDER, (3.0, 6.0), NOTHING),
     "throttling": Fault(throttling, Target.PROVIDER, (2.0, 4.0), NOTHING),
     "disk_full": Fault(disk_full, Target.KAFKA, (4.0, 8.0), CALLS, mounts=True),
+    "registry_away": Fault(registry_away, Target.MEMBER, (8.0, 14.0), CALLS, registry=True),
     "clock_ahead": Fault(clock_ahead, Target.MEMBER, (6.0, 6.0), NOTHING, mixes=False),
     "clock_behind": Fault(clock_behind, Target.MEMBER, (6.0, 6.0), NOTHING, mixes=False),
 }

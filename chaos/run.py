@@ -44,7 +44,7 @@ def main() -> int:
     for nodes in asked.nodes:
         folder = Path(tempfile.mkdtemp(prefix=f"commproc-chaos-{nodes}-"))
         try:
-            with Works(nodes, folder) as works:
+            with Works(nodes, folder, registry=any(FAULTS[name].registry for name in asked.faults)) as works:
                 works.watched = set(WATCHED if asked.minutes >= LONG_MIN else ())
                 for drill in _drills(asked, nodes):
                     print(f"{drill.name} on nodes: {nodes}", flush=True)

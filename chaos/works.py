@@ -13,8 +13,10 @@ from chaos import mounts
 from chaos.certificates import EXPIRED, VALID, authorities, certificate
 from chaos.detour import Detour, Detours
 from chaos.mounts import Names
+from processor.sandbox.broker import find_registry
 from processor.sandbox.ledger import now_ms
 from processor.sandbox.local_cluster import LocalCluster, start_local_cluster
+from processor.sandbox.local_registry import CONFLUENT_API
 from tests.support.eventually import eventually
 from tests.support.plant import Plant
 
@@ -41,7 +43,8 @@ Member = tuple[str, str]
 class Works:
     """Everything that a fault can reach."""
 
-    def __init__(self, nodes: int, folder: Path) -> None:
+    def __init__(self, nodes: int, folder: Path, *, registry: bool = False) -> None:
+        """Start it all; with a *registry* everything is framed as that says."""
         self.folder = folder
         self._stack = ExitStack()
         self.clock = folder / "clock"  # what it says is added to the clock of every member
@@ -58,6 +61,7 @@ class Works:
             self._stack.callback(self.cluster.close)
             for detour, node in zip(self.brokers, self.cluster.nodes, strict=True):
                 detour.upstream = node.detoured
+            self.registry: Detour | None = self._begin_registry() if registry else None
             self.providers: dict[str, Detour] = {}
             sandboxed = {"tls_certificate": self.good}
             self.plant = Plant(
@@ -80,6 +84,10 @@ class Works:
         except BaseException:
             self.close()
             raise
+
+    def _begin_registry(self) -> Detour:
+        registry = self._stack.enter_context(find_registry())
+        return self._detours.lead(int(registry.url.split(":")[2].partition("/")[0]))
 
     # -- members ------------------------------------------------------------------------------------
 
@@ -132,7 +140,9 @@ class Works:
         host = HOST if mounts.inside() else "127.0.0.1"
         texts = {"url": f"http://{host}:{self.providers['texts'].port}/sms", "breaker": BREAKER} | PHASES
         trusted = {"ca_file": str(authorities(self.folder, self.good, self.expired))}
+        registry = f"http://127.0.0.1:{self.registry.port}{CONFLUENT_API}" if self.registry else None
         return {
+            "registry": {"url": registry},
             "tracking": {"base_url": "http://127.0.0.1:8081", "port": 0, "buffer_folder": str(self.buffer)},
             "kafka": {"replication_factor": nodes, "session_timeout": "10s", "transaction_timeout": "10s"},
             "providers": {
