@@ -8,11 +8,12 @@ from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
+from processor.core.audit.account import EXAMPLES_MAX, Line
 from tests.support.ledgers import Ledgers
 from tests.support.plant import PASSWORD, PROPERTY, RECIPIENT, SUBJECT, TEXT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from chaos.load import Load
@@ -22,18 +23,15 @@ if TYPE_CHECKING:
 SEEN_WITHIN_MS: Final = 2_000
 """From a step of the clock until every member has seen it."""
 
-WAY_MS: Final = 1_000
-"""From the last judgement to the provider's first byte: judged before an end, a call may arrive so much after it."""
-
 QUIET_WITHIN_S: Final = 30.0
 CANARIES: Final = (TEXT, SUBJECT, PASSWORD, PROPERTY, RECIPIENT, "40700000111", "0722000111")
 
 LOST: Final = ("lost", "open lost")
-DOUBLED: Final = ("ended twice", "event id twice", "two results for an attempt", "open twice")
-OVERCALLED: Final = ("called twice for an attempt", "accepted more often than doubt allows")
-WRONG_TIME: Final = ("early", "late")
-TWICE: Final = ("one-time password accepted twice",)
-UNTRUE: Final = ("sent without a call", "called without being asked", "ended unsent, yet accepted")
+DOUBLED: Final = ("ended_twice", "event_twice", "attempt_twice", "open twice", "unburied")
+OVERCALLED: Final = ("called_twice", "accepted_twice")
+WRONG_TIME: Final = ("early", "late", "outside", "recalled")
+TWICE: Final = ("password_twice",)
+UNTRUE: Final = ("unfounded", "phantom_call", "phantom_result", "sent_unsaid")
 SECRET: Final = ("secret",)
 UNREADY: Final = ("not ready again",)
 
@@ -51,12 +49,12 @@ class Findings:
     password_worst_ms: int  # from the producer to the provider's first byte
     retried: dict[str, int]  # attempts that were followed by another, by why: what the fault did
     opens: dict[str, int]  # of mails, by what became of them
-    breaches: dict[str, list[str]] = field(default_factory=dict)
+    breaches: dict[str, Line] = field(default_factory=dict)
     growth: dict[str, tuple[float, ...]] = field(default_factory=dict)  # see samples.Growth
 
     def count(self, names: Iterable[str]) -> int:
         """Return how many breaches there are of those *names*."""
-        return sum(len(self.breaches.get(name, ())) for name in names)
+        return sum(self.breaches[name].broken for name in names if name in self.breaches)
 
     def asdict(self) -> dict[str, Any]:
         """Return it as JSON has it."""
@@ -74,22 +72,18 @@ def findings(
     arrived_ms = partial(_by_their_clock, steps)
     own = _of(_quiet(plant, opens), f"{name}-")
     opened, own.engagement = own.engagement, []  # these have a promise of their own
-    judged = [replace(each, first_byte_ms=max(arrived_ms(each.first_byte_ms))) for each in own.provider]
     _keep(plant.folder / f"{name}.events.jsonl", [*own.delivery, *own.retry, *own.dead, *own.receipts, *opened])
     _keep(plant.folder / f"{name}.asked.jsonl", own.asked.items())
-    breaches = {what: [str(each) for each in found] for what, found in replace(own, provider=judged).breaches().items()}
-    breaches |= _named("late", _late(own, load, arrived_ms)) | _named(
-        "secret", leaked(plant, replace(own, engagement=opened))
-    )
-    breaches |= opens.breaches(opened)
+    breaches = _broken(own, arrived_ms)
+    breaches |= _lines({"secret": leaked(plant, replace(own, engagement=opened))} | opens.breaches(opened))
     first = _first_bytes(own)
-    waits_ms = [first[each] - limits.asked_ms for each, limits in load.limits.items() if limits.once and each in first]
+    waits_ms = [first[each] - wish.asked_ms for each, wish in load.wishes.items() if wish.once and each in first]
     return Findings(
         name,
         messages=len(own.asked),
         ended={str(status): count for status, count in sorted(own.statuses().items())},
         in_doubt=len(own.in_doubt),
-        extra_calls=sum(count - 1 for count in own.acceptances().values()),
+        extra_calls=_accepted_again(own),
         drain_s=round(drain_s, 1),
         password_worst_ms=max(waits_ms, default=0),
         retried=dict(sorted(Counter(str(each.reason) for each in own.retry).items())),
@@ -129,6 +123,7 @@ def _of(ledgers: Ledgers, word: str) -> Ledgers:
     return Ledgers(
         ledgers.asked,
         [each for each in ledgers.provider if own(each.message_id)],
+        ledgers.rules,
         [each for each in ledgers.delivery if own(each.message_id)],
         [each for each in ledgers.retry if own(each.message_id)],
         [each for each in ledgers.dead if own(each.message_id) or each.origin in ledgers.asked],
@@ -144,15 +139,26 @@ def _by_their_clock(steps: Sequence[tuple[int, int]], at_ms: int) -> list[int]:
     return [at_ms + offset_ms for _, offset_ms in possible]
 
 
-def _late(ledgers: Ledgers, load: Load, arrived_ms: Callable[[int], list[int]]) -> list[str]:
-    """Return calls that arrived after their message's end."""
-    ends = {each: limits.until_ms + WAY_MS for each, limits in load.limits.items() if limits.until_ms is not None}
-    after_ms = [
-        (entry, min(arrived_ms(entry.first_byte_ms)) - ends[entry.message_id])
-        for entry in ledgers.provider
-        if entry.message_id in ends
-    ]
-    return [f"{entry.message_id} attempt {entry.attempt}, by {ms} ms" for entry, ms in after_ms if ms > 0]
+def _broken(ledgers: Ledgers, arrived_ms: Callable[[int], list[int]]) -> dict[str, Line]:
+    """Return every broken promise; where it is not known what the members' clock told, only what breaks both ways."""
+    clocks: tuple[Callable[[list[int]], int], ...] = (min, max)
+    least, most = (
+        replace(
+            ledgers,
+            provider=[replace(each, first_byte_ms=told(arrived_ms(each.first_byte_ms))) for each in ledgers.provider],
+        ).breaches()
+        for told in clocks
+    )
+    return {name: line for name, line in least.items() if name in most}
+
+
+def _accepted_again(ledgers: Ledgers) -> int:
+    """Return the acceptances of messages beyond the first, for the recipient for whom there were most."""
+    each = Counter((entry.message_id, to) for entry in ledgers.provider if entry.accepted for to in entry.recipients)
+    most: Counter[str | None] = Counter()
+    for (message_id, _), count in each.items():
+        most[message_id] = max(most[message_id], count)
+    return sum(count - 1 for count in most.values())
 
 
 def _first_bytes(ledgers: Ledgers) -> dict[str, int]:
@@ -168,5 +174,5 @@ def _keep(path: Path, values: Iterable[object]) -> None:
     path.write_text("".join(f"{value}\n" for value in values))
 
 
-def _named(name: str, found: list[str]) -> dict[str, list[str]]:
-    return {name: found} if found else {}
+def _lines(found: Mapping[str, Sequence[str]]) -> dict[str, Line]:
+    return {name: Line(len(each), len(each), list(each[:EXAMPLES_MAX])) for name, each in found.items() if each}

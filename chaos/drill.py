@@ -13,6 +13,7 @@ from chaos.load import Load
 from chaos.opens import Opens
 from chaos.samples import Samples
 from chaos.schedule import BEFORE_S
+from processor.core.audit.account import Line
 from processor.core.events import DeliveryEvent
 from tests.support.eventually import eventually
 
@@ -62,7 +63,7 @@ class Drill:
         try:
             works.await_ready()
         except AssertionError as state:
-            found.breaches["not ready again"] = [str(state)]
+            found.breaches["not ready again"] = Line(1, 1, [str(state)])
         return found
 
     def _happen(self, works: Works) -> None:

@@ -22,12 +22,10 @@ STEP_S: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """When a message was asked for, and when it may be sent (Unix milliseconds)."""
+class Wish:
+    """When a message was asked for (Unix milliseconds), and whether it is a one-time password."""
 
     asked_ms: int
-    from_ms: int = 0
-    until_ms: int | None = None  # an end, or the end of the only window of the day
     once: bool = False
 
 
@@ -39,7 +37,7 @@ class Load:
     chance: Random
     word: str  # ids begin with it
     rate_per_s: float
-    limits: dict[str, Limits] = field(default_factory=dict)
+    wishes: dict[str, Wish] = field(default_factory=dict)
     count: int = 0
     _stop: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
@@ -71,12 +69,7 @@ class Load:
         if asked is None:
             self.plant.put(b"\xc3\x01 not a message", Asked(None), self.plant.names.outbound)
             return
-        head = asked.head
-        from_ms, until_ms = head.start_at_ms or 0, head.end_at_ms
-        if head.interval_min_ms is not None and head.interval_max_ms is not None:
-            from_ms = now_ms + (head.interval_min_ms - now_ms) % DAY_MS
-            until_ms = from_ms + (head.interval_max_ms - head.interval_min_ms) % DAY_MS
-        self.limits[message_id] = Limits(now_ms, from_ms, until_ms, once=head.channel.endswith("OTP"))
+        self.wishes[message_id] = Wish(now_ms, once=asked.head.channel.endswith("OTP"))
         self.plant.ask_soon(asked)
 
 

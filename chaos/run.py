@@ -74,8 +74,8 @@ def _tell(findings: Findings) -> None:
     for member, (memory, memory_slope, files, files_slope) in findings.growth.items():
         print(f"  {member}: {memory:,.0f} KiB, {memory_slope:+,.1f} a minute", end="; ", flush=True)
         print(f"{files:.0f} files, {files_slope:+.2f} a minute", flush=True)
-    for name, each in findings.breaches.items():
-        print(f"  BROKEN: {name}: {len(each)}, such as {each[:3]}", flush=True)
+    for name, line in findings.breaches.items():
+        print(f"  BROKEN: {name}: {line.broken}, such as {line.examples}", flush=True)
 
 
 def _drills(asked: argparse.Namespace, nodes: int) -> list[Drill]:

@@ -14,6 +14,7 @@ COMMANDS: Final = {  # the module of each; there the function has its name, or a
     "show": "show",
     "recall": "recall",
     "suppress": "suppress",
+    "audit": "audit",
     "config": "config",
     "sandbox": "sandbox",
     "kafka": "sandbox",

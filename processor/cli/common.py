@@ -22,6 +22,7 @@ WRONG_INPUT: Final = 2
 """The configuration, the arguments or the topics are not as they have to be: nothing was done."""
 
 ANSWER_S: Final = 10.0
+REGISTRY_AWAY: Final = "The schema registry does not answer; look at registry.url in the configuration."
 
 ConfigFile = Annotated[
     Path | None,
@@ -78,22 +79,23 @@ def codecs_of(settings: Settings) -> Codecs:
     )
 
 
-def codecs_or_fail(settings: Settings) -> Codecs:
+def codecs_or_fail(settings: Settings, code: int = FAILED) -> Codecs:
     """Return codecs for a command that a person waits for."""
     try:
         return codecs_of(settings)
     except RegistryUnavailable:
-        fail("The schema registry does not answer; look at registry.url in the configuration.")
+        fail(REGISTRY_AWAY, code)
     except RefusedSchema as refused:
-        fail(f"{refused}; publish only compatible schemas under our subjects.")
+        fail(f"{refused}; publish only compatible schemas under our subjects.", code)
 
 
-def connection_or_fail(settings: Settings) -> Connection:
+def connection_or_fail(settings: Settings, code: int = FAILED) -> Connection:
     """Return the connection to a Kafka that answers."""
     connection = settings.kafka.connection()
     error = unreachable(connection, ANSWER_S)
     if error is not None:
-        fail(f"Kafka at {connection.bootstrap} does not answer ({error}); look at kafka.bootstrap and its security.")
+        where = f"Kafka at {connection.bootstrap} does not answer ({error})"
+        fail(f"{where}; look at kafka.bootstrap and its security.", code)
     return connection
 
 

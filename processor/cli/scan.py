@@ -19,13 +19,21 @@ class Scan:
     """
     The committed records of some partitions, from the given offsets on.
 
-    *follow*: go on beyond the present ends until the deadline. *whole* tells afterwards whether each
-    partition was read to its end.
+    *follow*: go on beyond the present ends until the deadline; *ends*: stop at these instead, which lie behind a start.
+    *whole* tells afterwards whether each partition was read to its end.
     """
 
-    def __init__(self, connection: Connection, starts: Mapping[Place, int], *, follow: bool = False) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        starts: Mapping[Place, int],
+        *,
+        follow: bool = False,
+        ends: Mapping[Place, int] | None = None,
+    ) -> None:
         """Read from *starts*, or from what is left where those offsets are gone."""
         self._starts = starts
+        self._ends = ends
         self._open = set(starts)
         self._follow = follow
         self._consumer = Consumer(
@@ -60,10 +68,16 @@ class Scan:
         deadline_s = None if within_s is None else monotonic() + within_s
         while (self._follow or self._open) and (deadline_s is None or monotonic() < deadline_s):
             for message in self._consumer.consume(_BATCH, _WAIT_S):
-                if message.error() is None:
-                    yield message
-                else:
+                if message.error() is not None:
                     self._heard(message)
+                elif self._ends is None or self._is_before_its_end(message, self._ends):
+                    yield message
+
+    def _is_before_its_end(self, message: Message, ends: Mapping[Place, int]) -> bool:
+        place, offset = (message.topic() or "", message.partition() or 0), message.offset() or 0
+        if offset + 1 >= ends[place]:
+            self._open.discard(place)
+        return offset < ends[place]
 
     def _heard(self, message: Message) -> None:
         error = message.error()

@@ -107,19 +107,20 @@ class Ledger:
 
 def read_ledger(path: Path) -> list[Entry]:
     """Return the entries of a ledger; a last line that is not whole was never answered, and is left out."""
-    return list(_entries(path))
+    return list(entries(path))
+
+
+def entries(path: Path) -> Iterator[Entry]:
+    """Yield what `read_ledger` returns, for ledgers larger than memory."""
+    with path.open("rb") as file:
+        for line in file:
+            if line.endswith(b"\n"):
+                yield _entry(orjson.loads(line))
 
 
 def now_ms() -> int:
     """Return Unix milliseconds."""
     return time.time_ns() // 1_000_000
-
-
-def _entries(path: Path) -> Iterator[Entry]:
-    with path.open("rb") as file:
-        for line in file:
-            if line.endswith(b"\n"):
-                yield _entry(orjson.loads(line))
 
 
 def _entry(members: dict[str, Any]) -> Entry:

@@ -6,29 +6,9 @@ from functools import partial
 from types import SimpleNamespace
 from typing import Any, cast
 
-from chaos.checks import WAY_MS, _by_their_clock, _late
-from chaos.load import Limits
+from chaos.checks import _by_their_clock
 from chaos.opens import Opens
 from chaos.samples import Sample, _growth
-from processor.sandbox.ledger import Entry
-from tests.support.ledgers import Ledgers
-
-RIGHT = partial(_by_their_clock, [(0, 0)])
-END_MS = 1_000_000
-
-
-def entry(message_id: str, first_byte_ms: int) -> Entry:
-    return Entry(first_byte_ms, first_byte_ms, "smtp", message_id, 1, ("a@example.com",), True, "250", "", 0)
-
-
-def late(first_byte_ms: int, arrived_ms: Any = RIGHT) -> list[str]:
-    load = cast("Any", SimpleNamespace(limits={"m": Limits(0, until_ms=END_MS)}))
-    return _late(Ledgers({}, [entry("m", first_byte_ms)]), load, arrived_ms)
-
-
-def test_a_call_that_arrives_after_its_end_is_late_but_for_its_way() -> None:
-    assert late(END_MS + WAY_MS) == []
-    assert late(END_MS + WAY_MS + 1) == ["m attempt 1, by 1 ms"]
 
 
 def test_a_call_is_judged_by_the_clock_that_the_members_had() -> None:
@@ -38,7 +18,6 @@ def test_a_call_is_judged_by_the_clock_that_the_members_had() -> None:
     assert ahead(10_001) == [310_001, 10_001], "while it is being set, either"
     assert ahead(15_000) == [315_000]
     assert ahead(30_000) == [30_000]
-    assert late(END_MS - 100_000, partial(_by_their_clock, [(0, 0), (10_000, 300_000)])) != []
 
 
 def test_an_open_that_was_answered_and_is_no_event_is_lost_and_one_with_two_events_is_doubled() -> None:

@@ -10,6 +10,7 @@ import urllib.error
 import urllib.request
 from concurrent.futures import wait
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -18,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from processor.cli.common import codecs_of, specs_of
+from processor.codec.errors import TooLarge, Unreadable
+from processor.core.audit.story import Rules
 from processor.core.message import Attachment, Head, Origin
 from processor.core.message import Message as Outbound
 from processor.kafka.admin import Topics
@@ -25,6 +28,7 @@ from processor.kafka.committed import committed_now
 from processor.kafka.topics import send_topics
 from processor.sandbox.child import Child
 from processor.settings import load
+from processor.stages.zones import zones
 from tests.support.cluster import Cluster, fresh
 from tests.support.eventually import eventually
 from tests.support.ledgers import Asked, Ledgers
@@ -246,20 +250,28 @@ class Plant:
         """Put a message on its inbound topic, and remember it once it is acknowledged."""
         head = message.head
         express = head.channel.endswith("OTP")
-        asked = Asked(head.message_id, head.start_at_ms or 0, once=express)
+        asked = Asked(head.message_id, head.start_at_ms or 0)
         value = self.codecs.outbound.encode_message(message)
         to = topic or (self.names.express if express else self.names.outbound)
         self.put(value, asked, to, key=head.message_id.encode(), **more)
 
     def put(self, value: bytes | None, asked: Asked, topic: str, **more: Any) -> None:
         """Put any bytes on a topic, and remember them once they are acknowledged; `flush` waits for that."""
+        remembered = replace(asked, head=self._head(value))
 
         def delivered(error: KafkaError | None, message: Message) -> None:
             if error is None:
-                self.asked[Origin(message.topic() or "", message.partition() or 0, message.offset() or 0)] = asked
+                origin = Origin(message.topic() or "", message.partition() or 0, message.offset() or 0)
+                self.asked[origin] = remembered
 
         self._producer.produce(topic, value, on_delivery=delivered, **more)
         self._producer.poll(0)
+
+    def _head(self, value: bytes | None) -> Head | None:
+        try:
+            return self.codecs.outbound.decode_head(value)
+        except (Unreadable, TooLarge):
+            return None
 
     def flush(self) -> None:
         """Wait for the acknowledgement of everything put."""
@@ -270,7 +282,7 @@ class Plant:
     def ledgers(self) -> Ledgers:
         """Return the three ledgers as they are now."""
         self.read()
-        ledgers = Ledgers(self.asked, self.sandbox.entries())
+        ledgers = Ledgers(self.asked, self.sandbox.entries(), Rules(self.settings.plan(), zones))
         ledgers.add(self._events)
         return ledgers
 
@@ -289,11 +301,15 @@ class Plant:
     def drained(self, *, within_s: float, waiting: Sequence[str] = ()) -> Ledgers:
         """Return the ledgers once nothing that was asked is without an end, but for what is *waiting*."""
 
-        def unended() -> str:
-            lost = self.ledgers().breaches(waiting).get("lost", [])
-            return f"{len(lost)} without an end, such as {lost[:3]}; alive: {self.alive()}"
+        def ended() -> bool:
+            ledgers = self.ledgers()
+            return ledgers.ended(waiting) and "lost" not in ledgers.breaches(waiting)
 
-        eventually(lambda: "lost" not in self.ledgers().breaches(waiting), within_s=within_s, what=unended)
+        def unended() -> str:
+            lost = self.ledgers().breaches(waiting).get("lost")
+            return f"{lost} without an end; alive: {self.alive()}"
+
+        eventually(ended, within_s=within_s, what=unended)
         return self.ledgers()
 
     def check(self, *, waiting: Sequence[str] = ()) -> Ledgers:
@@ -303,7 +319,7 @@ class Plant:
         while len(ledgers.delivery) > known:
             known, ledgers = len(ledgers.delivery), self.ledgers()
         breaches = ledgers.breaches(waiting)
-        told = "\n".join(f"{name}: {len(found)}, such as {found[:3]}" for name, found in breaches.items())
+        told = "\n".join(f"{name}: {line.broken}, such as {line.examples}" for name, line in breaches.items())
         assert not breaches, told
         return ledgers
 

@@ -1,0 +1,1 @@
+"""Whether what was promised was kept: facts of three ledgers in, breaches out."""
