@@ -56,6 +56,7 @@ class Drill:
             for thread in threads:
                 thread.stop()
         healed_s = time.monotonic()
+        works.asked |= works.plant.asked
         self._drain(works)
         drain_s = time.monotonic() - healed_s
         found = findings(self.name, works.plant, load, opens, drain_s=drain_s, steps=works.steps)

@@ -71,7 +71,7 @@ def growth(found: Iterable[Findings]) -> list[str]:
     return ["", names, "| --- | --- | --- | --- | --- |", *rows] if rows else []
 
 
-def write(command: str, seed: int, found: Mapping[str, Sequence[Findings]]) -> None:
+def write(command: str, seed: int, found: Mapping[str, Sequence[Findings]], audits: Mapping[str, str]) -> None:
     """Keep the results, and write the report: the notes, which people write, and then the numbers."""
     results: dict[str, Any] = {"on": time.strftime("%Y-%m-%d"), "command": command, "seed": seed}
     results |= {
@@ -79,6 +79,7 @@ def write(command: str, seed: int, found: Mapping[str, Sequence[Findings]]) -> N
         "found": {nodes: [each.asdict() for each in rows] for nodes, rows in found.items()},
     }
     RESULTS.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    results["audits"] = dict(audits)
     told = ", ".join(f"{name} {number}" for name, number in versions().items())
     lines = [
         NOTES.read_text(encoding="utf-8").rstrip(),
@@ -97,6 +98,7 @@ def write(command: str, seed: int, found: Mapping[str, Sequence[Findings]]) -> N
     ]
     for nodes, rows in found.items():
         lines += ["", f"### {'One node' if nodes == '1' else f'{nodes} nodes'}", "", *table(rows), *growth(rows)]
+        lines += ["", f"`commproc audit`, of all but drills of clocks: {audits[nodes]}."]
     REPORT.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from random import Random
     from typing import Self
 
+    from processor.core.message import Origin
+    from tests.support.ledgers import Asked
     from tests.support.sandboxed import Sandboxed
 
 MEMBERS: Final = (
@@ -52,6 +54,7 @@ class Works:
         self.good = certificate(folder, HOST, VALID)
         self.expired = certificate(folder, HOST, EXPIRED)
         self.buffer = folder / "buffer"
+        self.asked: dict[Origin, Asked] = {}  # in all drills so far
         try:
             self._detours = Detours()
             self._stack.callback(self._detours.close)
