@@ -107,9 +107,10 @@ def _quiet(plant: Plant, opens: Opens) -> Ledgers:
     """Return the ledgers once a second look finds nothing new, and what tracking had put by has come."""
     deadline_s = monotonic() + QUIET_WITHIN_S
     ledgers, known = plant.ledgers(), -1
-    while (found := len(ledgers.delivery) + len(ledgers.provider) + len(ledgers.engagement)) > known or (
-        "open lost" in opens.breaches(ledgers.engagement) and monotonic() < deadline_s
-    ):
+    while monotonic() < deadline_s:
+        found = len(ledgers.delivery) + len(ledgers.provider) + len(ledgers.engagement)
+        if found == known and "open lost" not in opens.breaches(ledgers.engagement):
+            break
         known, ledgers = found, plant.ledgers()
     return ledgers
 

@@ -176,7 +176,7 @@ PHASES: Final = {"connect_timeout": "4s", "answer_timeout": "6s"}  # shorter tha
 BREAKER: Final = {"pause": "1s", "pause_max": "4s"}
 MAIL: Final = PHASES | {"greeting_timeout": "4s", "command_timeout": "4s", "tls": "starttls", "breaker": BREAKER}
 HOST: Final = "provider.test"
-BUFFER_DISK: Final = "768k"
+BUFFER_DISK: Final = "8m"  # SQLite keeps 4 MiB of changes before it tidies
 CENTRE: Final = {
     "adapter": "smpp",
     "bus_provider": "Centres",
