@@ -48,9 +48,17 @@ class Detours:
         """Hang up on everybody."""
         for detour in self._made:
             detour.refuse()
+        self.run(self._end())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+    async def _end(self) -> None:
+        """End whatever still leads somewhere."""
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
 
 
 class Detour:

@@ -47,6 +47,7 @@ class Fault:
     nodes: frozenset[int] = frozenset({1, 3})  # clusters on which it makes sense
     mounts: bool = False  # it needs a mount namespace
     registry: bool = False  # it needs a schema registry
+    again: bool = False  # alone it strikes several times: one member each
     mixes: bool = True  # it may happen beside others
 
 
@@ -306,9 +307,9 @@ CALLS: Final = "calls under way"
 RESETS: Final = "calls that were reset or timed out"
 
 FAULTS: Final = {
-    "killed": Fault(killed, Target.MEMBER, (0.0, 12.0), CALLS),
-    "terminated": Fault(terminated, Target.MEMBER, (0.5, 9.0), "calls that outlast the grace"),
-    "frozen": Fault(frozen, Target.MEMBER, (11.0, 15.0), CALLS),
+    "killed": Fault(killed, Target.MEMBER, (0.0, 12.0), CALLS, again=True),
+    "terminated": Fault(terminated, Target.MEMBER, (0.5, 9.0), "calls that outlast the grace", again=True),
+    "frozen": Fault(frozen, Target.MEMBER, (11.0, 15.0), CALLS, again=True),
     "joined": Fault(joined, Target.MEMBER, (6.0, 10.0), NOTHING),
     "broker_crashed": Fault(
         broker_crashed, Target.KAFKA, (2.0, 6.0), "calls of members that are expelled", frozenset({1})

@@ -13,6 +13,9 @@ from chaos import mounts
 from chaos.certificates import EXPIRED, VALID, authorities, certificate
 from chaos.detour import Detour, Detours
 from chaos.mounts import Names
+from processor.codec.contracts import latest
+from processor.codec.errors import RegistryUnavailable
+from processor.codec.registry import Registry
 from processor.sandbox.broker import find_registry
 from processor.sandbox.ledger import now_ms
 from processor.sandbox.local_cluster import LocalCluster, start_local_cluster
@@ -90,6 +93,8 @@ class Works:
 
     def _begin_registry(self) -> Detour:
         registry = self._stack.enter_context(find_registry())
+        # The first schema takes a cold registry longer than anybody waits.
+        eventually(partial(_registers, registry.url), within_s=READY_WITHIN_S, what="the registry takes no schema")
         return self._detours.lead(int(registry.url.split(":")[2].partition("/")[0]))
 
     # -- members ------------------------------------------------------------------------------------
@@ -170,6 +175,14 @@ class Works:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _registers(url: str) -> bool:
+    try:
+        Registry(url).register("warm-up", latest("OutboundMessage").text)
+    except RegistryUnavailable:
+        return False
+    return True
 
 
 PHASES: Final = {"connect_timeout": "4s", "answer_timeout": "6s"}  # shorter than the longest faults
