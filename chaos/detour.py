@@ -105,8 +105,9 @@ class Detour:
 
     async def _cut(self) -> None:
         for writer in list(self._open):
-            # Without it, a close is what the other side sees.
-            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            with suppress(OSError):  # it is closed already
+                # Without it, a close is what the other side sees.
+                writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
             writer.transport.abort()
 
     async def _refuse(self) -> None:
