@@ -4,10 +4,10 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.ready
-SOURCES := $(sort $(dir $(wildcard processor/*.py tests/*.py bench/*.py)))
+SOURCES := $(sort $(dir $(wildcard processor/*.py tests/*.py bench/*.py chaos/*.py)))
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: help setup check fmt test test-fast kafka demo bench clean
+.PHONY: help setup check fmt test test-fast kafka demo bench chaos clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS=$$'\t' read -r verb line; do \
@@ -45,6 +45,9 @@ demo: $(STAMP) ## send 500 messages through everything and add up; KEEP=1 leaves
 
 bench: $(STAMP) ## measure speed and memory; writes docs/performance.md
 	@$(BIN)/python -m bench
+
+chaos: $(STAMP) ## break everything under load and count what is lost or doubled; LONG=1: thirty minutes more
+	@$(BIN)/python -m chaos $(if $(LONG),--minutes 30 --mix-only --nodes 3 --no-report)
 
 clean: ## remove .venv, caches and build output
 	rm -rf .venv .cache build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info

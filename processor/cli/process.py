@@ -16,6 +16,7 @@ from processor.cli.adapters import AdapterRefused, open_adapters
 from processor.cli.common import FAILED, WRONG_INPUT, codecs_of, unreachable
 from processor.cli.tracking import TrackingRefused, tracking_loop
 from processor.codec.errors import RefusedSchema, RegistryUnavailable
+from processor.core.clock import Clock
 from processor.core.controls import Controls
 from processor.core.tiers import TIERS_S
 from processor.kafka.admin import Topics
@@ -66,13 +67,20 @@ class Process:
     """An instance that runs *stages* until SIGTERM or SIGINT."""
 
     def __init__(
-        self, settings: Settings, stages: Sequence[str], specs: Sequence[TopicSpec], *, apply_topics: bool
+        self,
+        settings: Settings,
+        stages: Sequence[str],
+        specs: Sequence[TopicSpec],
+        *,
+        apply_topics: bool,
+        clock: Clock,
     ) -> None:
         """Take what was configured; nothing is opened before `run`."""
         self._settings = settings
         self._stages = stages
         self._specs = specs
         self._apply_topics = apply_topics
+        self._clock = clock
         self._connection = settings.kafka.connection()
         self._stopping = threading.Event()
         self._asked = False  # by a signal
@@ -156,6 +164,7 @@ class Process:
             partial(codecs_of, self._settings),
             slot=self._settings.kafka.slot,
             health=self._health,
+            clock=self._clock,
             stop_grace_s=limits.drain_timeout_ms / 1_000,
             tick_records_max=limits.tick_records_max,
             errors_per_minute_max=limits.internal_errors_per_minute,

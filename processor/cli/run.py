@@ -1,6 +1,7 @@
 """`commproc run`: the loops of one instance, until it is asked to stop."""
 
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Final
 
 import typer
@@ -11,6 +12,7 @@ from processor.cli.process import Process
 from processor.metrics import LOG_FIELDS_DROPPED
 from processor.settings import Settings
 from processor.stages.assembly import STAGES
+from processor.stages.clock import DrillClock, SystemClock
 
 EXAMPLES: Final = """Examples:
 
@@ -38,6 +40,14 @@ def run(
     apply_topics: Annotated[
         bool, typer.Option("--apply-topics", help="Make the topics as they have to be, instead of only checking them.")
     ] = False,
+    drill_clock: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            hidden=True,
+            help="For drills alone: the wall clock is off by as many milliseconds as FILE says, and follows it.",
+        ),
+    ] = None,
     config: ConfigFile = None,
 ) -> None:
     """
@@ -50,7 +60,8 @@ def run(
     """
     settings = _with_slot(settings_of(config), slot)
     logs.configure(level=settings.logs.level, format=settings.logs.format, on_dropped=LOG_FIELDS_DROPPED.inc)
-    process = Process(settings, _stages(stage), specs_of(settings), apply_topics=apply_topics)
+    clock = SystemClock() if drill_clock is None else DrillClock(drill_clock)
+    process = Process(settings, _stages(stage), specs_of(settings), apply_topics=apply_topics, clock=clock)
     raise typer.Exit(process.run())
 
 

@@ -96,6 +96,7 @@ FIELDS: Final[Mapping[str, Rule]] = {
     "backlog": _number,
     "elapsed_ms": _number,
     "wait_ms": _number,
+    "offset_ms": _number,  # of a clock
     "limit": _number,
     "exit_code": _number,
     "pid": _number,

@@ -323,6 +323,11 @@ MESSAGES_KNOWN: Final = Gauge(
     "comm_messages_known", "Messages with which receipts are joined, on disk; since the horizon.", registry=REGISTRY
 )
 
+CLOCK_OFFSET: Final = Gauge(
+    "comm_clock_offset_seconds",
+    "What a drill adds to the wall clock (--drill-clock): anything but 0 is wrong in production.",
+    registry=REGISTRY,
+)
 # `serve` adds comm_ready and comm_loop_beat_age_seconds{loop}, which tell what /readyz and /healthz tell.
 LOG_FIELDS_DROPPED: Final = Counter(
     "comm_log_fields_dropped_total", "Log fields that were not on the allow-list.", registry=REGISTRY

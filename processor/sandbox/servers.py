@@ -52,7 +52,7 @@ class Sandbox:
         self.behaviour = Behaviour(config.behaviour)
         self._ledger = Ledger(config.ledger_path)
         login = None if config.username is None else (config.username, config.password or "")
-        tls = _tls(config.tls_certificate)
+        self._tls = tls = _tls(config.tls_certificate)
         mailbox = None if config.mailbox is None else Mailbox(config.mailbox)
         callbacks = None if config.webhook_url is None else Callbacks(config.webhook_url, config.webhook_key)
         self._smtp = SmtpServer(self._ledger, self.behaviour, login=login, tls=tls, mailbox=mailbox)
@@ -69,6 +69,12 @@ class Sandbox:
     def http_url(self) -> str:
         """Where the HTTP service is."""
         return f"http://{self.host}:{self.http_port}"
+
+    def present(self, certificate: Path) -> None:
+        """Show another certificate (PEM with key) to whoever connects from now on."""
+        if self._tls is None:
+            raise ValueError("the sandbox has no TLS: give it a tls_certificate")
+        self._tls.load_cert_chain(certificate)
 
     async def start(self) -> None:
         """Listen on all ports. Raises OSError where one is taken."""

@@ -325,6 +325,24 @@ async def test_a_disk_that_refuses_does_not_end_the_stage(stage: Stage) -> None:
     assert rows == stage.buffer.count
 
 
+async def test_what_kafka_has_is_not_published_again_and_again_while_the_disk_refuses_to_forget_it(
+    stage: Stage,
+) -> None:
+    stage.kafka.away = True
+    for number in range(3):
+        await stage.ask(Purpose.OPEN, message_id=f"m-{number}")
+    stage.buffer._file.execute("PRAGMA query_only = 1")  # as a full disk: it can be read
+    stage.kafka.away = False
+
+    async with draining(stage):
+        await eventually_async(lambda: stage.buffer._failures >= 3, within_s=20)
+        assert sorted(each.message_id for each in stage.kafka.events()) == ["m-0", "m-1", "m-2"]
+        stage.buffer._file.execute("PRAGMA query_only = 0")
+        await eventually_async(lambda: stage.buffer.count == 0, within_s=10)
+
+    assert len(stage.kafka.events()) == 3
+
+
 async def test_a_file_that_is_no_buffer_is_refused(tmp_path: Path) -> None:
     (tmp_path / "bad.sqlite").write_bytes(b"no database at all, but long enough to be read as one" * 100)
 

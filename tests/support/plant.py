@@ -37,6 +37,8 @@ from tests.support.sandboxed import Sandboxed
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from processor.codec.events import Event
+
     Changes = Mapping[str, Any] | Callable[["Sandboxed"], Mapping[str, Any]]
 
 ROOT = Path(__file__).parents[2]
@@ -77,7 +79,12 @@ def configuration(bootstrap: str, prefix: str, sandbox: Sandboxed) -> dict[str, 
     retry = {"max_attempts": 2, "interval": "1s"}
     texts = {"action": "SMS", "bus_channel": "SMS", "bus_provider": "Texts", "retry": retry}
     return {
-        "kafka": {"bootstrap": bootstrap, "session_timeout": "6s", "transaction_timeout": "6s"},
+        "kafka": {
+            "bootstrap": bootstrap,
+            "replication_factor": 1,
+            "session_timeout": "6s",
+            "transaction_timeout": "6s",
+        },
         "topics": {
             "prefix": prefix,
             "partitions": {"inbound": 2, "express": 1, "send": 2, "delay": 1, "events": 1, "dead_letter": 1},
@@ -128,28 +135,40 @@ class Plant:
         self.names = self.settings.topics.names()
         self.codecs = codecs_of(self.settings)
         self.specs = specs_of(self.settings)
-        Topics(self.cluster.connection).apply(self.specs, 1)
+        Topics(self.cluster.connection).apply(self.specs, self.settings.kafka.replication_factor)
         self.asked: dict[Origin, Asked] = {}
         self.processes: dict[str, Child] = {}
         self.logs: list[Path] = []
         self._numbers = count(1)
-        self._producer = self.cluster.producer(**{"message.max.bytes": 30_000_000, "compression.type": "gzip"})
-        self._events: list[Any] = []
+        self._producer = self.cluster.producer(
+            **{"message.max.bytes": 30_000_000, "compression.type": "gzip", "enable.idempotence": True}
+        )
+        self._events: list[Event] = []
         self._reader = self._events_reader()
 
     # -- processes ----------------------------------------------------------------------------------
 
     def start(
-        self, *stages: str, slot: str = "0", ready: bool = True, environ: Mapping[str, str] | None = None
+        self,
+        *stages: str,
+        slot: str = "0",
+        ready: bool = True,
+        environ: Mapping[str, str] | None = None,
+        config: Path | None = None,
+        wrapped: Sequence[str] = (),
+        options: Sequence[str] = (),
     ) -> None:
-        """Start a process for each stage, and wait until all are ready."""
+        """
+        Start a process for each stage, and wait until all are ready.
+
+        *config* is another configuration than the plant's; *wrapped* a command that becomes the one that it is given.
+        """
         for stage in stages:
             folder = self.folder / f"{stage}-{slot}-{next(self._numbers)}"
             folder.mkdir()
-            command = [sys.executable, "-m", "processor.cli", "run", "--stage", stage, "--slot", slot]
-            child = Child(
-                [*command, "--config", str(self.config)], folder=folder, environ={**self.environ, **(environ or {})}
-            )
+            command = [*wrapped, sys.executable, "-m", "processor.cli", "run", "--stage", stage, "--slot", slot]
+            command += ["--config", str(config or self.config), *options]
+            child = Child(command, folder=folder, environ={**self.environ, **(environ or {})})
             self.processes[f"{stage}/{slot}"] = child
             self.logs.append(child.log)
         for stage in stages if ready else ():
@@ -262,12 +281,18 @@ class Plant:
 
     def ledgers(self) -> Ledgers:
         """Return the three ledgers as they are now."""
-        messages = self._reader.consume(10_000, 0.1)
-        values = [message.value() for message in messages if message.error() is None]
-        self._events += [self.codecs.events.decode_event(value) for value in values]
+        self.read()
         ledgers = Ledgers(self.asked, self.sandbox.entries(), Rules(self.settings.plan(), zones))
         ledgers.add(self._events)
         return ledgers
+
+    def read(self) -> list[Event]:
+        """Return the events that have come since this was asked last."""
+        messages = self._reader.consume(10_000, 0.1)
+        values = [message.value() for message in messages if message.error() is None]
+        new = [self.codecs.events.decode_event(value) for value in values]
+        self._events += new
+        return new
 
     def ended(self, word: str) -> int:
         """Return how many messages have ended whose ids begin with *word*."""

@@ -43,6 +43,14 @@ class Sandboxed:
 
         self._run(replaced())
 
+    def present(self, certificate: Path) -> None:
+        """Show another certificate to whoever connects from now on."""
+
+        async def shown() -> None:
+            self._sandbox.present(certificate)
+
+        self._run(shown())
+
     def entries(self) -> list[Entry]:
         """Return what arrived so far."""
         return read_ledger(self._sandbox.ledger_path)

@@ -59,6 +59,7 @@ class Buffer:
         self._pending: list[tuple[Record, asyncio.Future[bool]]] = []
         self._writing: asyncio.Task[None] | None = None
         self._failures = 0
+        self._owed: dict[int, int] = {}  # rows that Kafka has, and the disk refused to delete, with their sizes
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._file = sqlite3.connect(path, timeout=0.0, isolation_level=None, check_same_thread=False)
@@ -77,6 +78,11 @@ class Buffer:
         """Tell whether nothing more goes in."""
         return self.size_bytes >= self._bytes_max
 
+    @property
+    def owes(self) -> bool:
+        """Tell whether `take_out` has yet to delete what it was given."""
+        return bool(self._owed)
+
     async def put(self, record: Record) -> bool:
         """Return True once *record* is on disk; False where it is full, or the disk refuses."""
         if self.size_bytes + record.size_bytes > self._bytes_max:
@@ -89,15 +95,25 @@ class Buffer:
         return await asyncio.shield(written)
 
     async def first(self, count: int) -> list[tuple[int, Record]]:
-        """Return the oldest *count* records, with their numbers; none where the disk refuses."""
-        rows = await self._in_thread(self._read, count)
-        return [(number, Record(topic, key, value)) for number, topic, key, value in rows or ()]
+        """Return the oldest *count* records that Kafka has not, with their numbers; none where the disk refuses."""
+        rows = await self._in_thread(self._read, count + len(self._owed))
+        left = [(number, Record(*record)) for number, record in rows or () if number not in self._owed]
+        return left[:count]
 
-    async def take_out(self, rows: Iterable[tuple[int, Record]]) -> None:
-        """Delete what Kafka has; where the disk refuses it is published again, with the same ids."""
-        gone = list(rows)
-        if await self._in_thread(self._delete, [(number,) for number, _ in gone]) is not None:
-            self._count(-len(gone), -sum(record.size_bytes for _, record in gone))
+    async def take_out(self, rows: Iterable[tuple[int, Record]]) -> bool:
+        """
+        Delete what Kafka has, and what was owed; False where the disk refuses.
+
+        Then it is owed, and given to nobody again; only a process that starts anew publishes it once more, as it was.
+        """
+        self._owed |= {number: record.size_bytes for number, record in rows}
+        gone = dict(self._owed)
+        if await self._in_thread(self._delete, [(number,) for number in gone]) is None:
+            return False
+        for number in gone:
+            del self._owed[number]
+        self._count(-len(gone), -sum(gone.values()))
+        return True
 
     async def close(self) -> None:
         """Write what is under way and close the file; what waits is there at the next start."""
@@ -149,10 +165,9 @@ class Buffer:
         self._file.execute("COMMIT")
         return True
 
-    def _read(self, count: int) -> list[tuple[int, str, bytes, bytes]]:
-        return self._file.execute(
-            "SELECT number, topic, key, value FROM waiting ORDER BY number LIMIT ?", (count,)
-        ).fetchall()
+    def _read(self, count: int) -> list[tuple[int, tuple[str, bytes, bytes]]]:
+        rows = self._file.execute("SELECT number, topic, key, value FROM waiting ORDER BY number LIMIT ?", (count,))
+        return [(number, (topic, key, value)) for number, topic, key, value in rows]
 
     def _delete(self, numbers: list[tuple[int]]) -> bool:
         self._file.execute("BEGIN IMMEDIATE")

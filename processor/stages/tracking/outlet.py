@@ -104,7 +104,10 @@ class Outlet:
             await self._waiting.wait()
             # One record is enough to find out whether Kafka is back.
             rows = await self._buffer.first(1 if self._away else _BATCH)
-            if not rows:
+            if not rows and self._buffer.owes:
+                if not await self._buffer.take_out(()):
+                    await asyncio.sleep(_AGAIN_S)
+            elif not rows:
                 self._waiting.clear()
                 self._back()
             elif not await self._drained(rows):

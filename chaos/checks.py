@@ -1,0 +1,179 @@
+"""Joins the ledgers of a drill: what was promised, what was broken, and what it cost."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final
+
+from processor.core.audit.account import EXAMPLES_MAX, Line
+from tests.support.ledgers import Ledgers
+from tests.support.plant import PASSWORD, PROPERTY, RECIPIENT, SUBJECT, TEXT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from chaos.load import Load
+    from chaos.opens import Opens
+    from tests.support.plant import Plant
+
+SEEN_WITHIN_MS: Final = 2_000
+"""From a step of the clock until every member has seen it."""
+
+QUIET_WITHIN_S: Final = 30.0
+CANARIES: Final = (TEXT, SUBJECT, PASSWORD, PROPERTY, RECIPIENT, "40700000111", "0722000111")
+
+LOST: Final = ("lost", "open lost")
+DOUBLED: Final = ("ended_twice", "event_twice", "attempt_twice", "open twice", "unburied")
+OVERCALLED: Final = ("called_twice", "accepted_twice")
+WRONG_TIME: Final = ("early", "late", "outside", "recalled")
+TWICE: Final = ("password_twice",)
+UNTRUE: Final = ("unfounded", "phantom_call", "phantom_result", "sent_unsaid")
+SECRET: Final = ("secret",)
+UNREADY: Final = ("not ready again",)
+
+
+@dataclass(slots=True)
+class Findings:
+    """What a drill found; every count but the first three and the last ones has to be 0."""
+
+    name: str
+    messages: int
+    ended: dict[str, int]
+    in_doubt: int  # attempts that were reported as perhaps sent
+    extra_calls: int  # acceptances of a message beyond the first; never more than its doubts
+    drain_s: float
+    password_worst_ms: int  # from the producer to the provider's first byte
+    retried: dict[str, int]  # attempts that were followed by another, by why: what the fault did
+    opens: dict[str, int]  # of mails, by what became of them
+    breaches: dict[str, Line] = field(default_factory=dict)
+    growth: dict[str, tuple[float, ...]] = field(default_factory=dict)  # see samples.Growth
+
+    def count(self, names: Iterable[str]) -> int:
+        """Return how many breaches there are of those *names*."""
+        return sum(self.breaches[name].broken for name in names if name in self.breaches)
+
+    def asdict(self) -> dict[str, Any]:
+        """Return it as JSON has it."""
+        return asdict(self)
+
+
+def findings(
+    name: str, plant: Plant, load: Load, opens: Opens, *, drain_s: float, steps: Sequence[tuple[int, int]]
+) -> Findings:
+    """
+    Return what the ledgers say of the messages of one drill, once nothing new comes.
+
+    *steps* say since when the members' clock was how wrong: by that clock they judge, and so does this.
+    """
+    arrived_ms = partial(_by_their_clock, steps)
+    own = _of(_quiet(plant, opens), f"{name}-")
+    opened, own.engagement = own.engagement, []  # these have a promise of their own
+    _keep(plant.folder / f"{name}.events.jsonl", [*own.delivery, *own.retry, *own.dead, *own.receipts, *opened])
+    _keep(plant.folder / f"{name}.asked.jsonl", own.asked.items())
+    breaches = _broken(own, arrived_ms)
+    breaches |= _lines({"secret": leaked(plant, replace(own, engagement=opened))} | opens.breaches(opened))
+    first = _first_bytes(own)
+    waits_ms = [first[each] - wish.asked_ms for each, wish in load.wishes.items() if wish.once and each in first]
+    return Findings(
+        name,
+        messages=len(own.asked),
+        ended={str(status): count for status, count in sorted(own.statuses().items())},
+        in_doubt=len(own.in_doubt),
+        extra_calls=_accepted_again(own),
+        drain_s=round(drain_s, 1),
+        password_worst_ms=max(waits_ms, default=0),
+        retried=dict(sorted(Counter(str(each.reason) for each in own.retry).items())),
+        opens=opens.counts(opened),
+        breaches=breaches,
+    )
+
+
+def leaked(plant: Plant, ledgers: Ledgers) -> list[str]:
+    """Return what must stay secret and was found in logs, metrics or events; never where it stood."""
+    texts = [plant.output()]
+    for name in plant.processes:
+        stage, slot = name.split("/")
+        if plant.alive()[name]:
+            texts.append(plant.metrics(stage, slot))
+    texts.append(repr(ledgers.delivery) + repr(ledgers.retry) + repr(ledgers.engagement))
+    return [canary for canary in CANARIES if any(canary in text for text in texts)]
+
+
+def _quiet(plant: Plant, opens: Opens) -> Ledgers:
+    """Return the ledgers once a second look finds nothing new, and what tracking had put by has come."""
+    deadline_s = monotonic() + QUIET_WITHIN_S
+    ledgers, known = plant.ledgers(), -1
+    while monotonic() < deadline_s:
+        found = len(ledgers.delivery) + len(ledgers.provider) + len(ledgers.engagement)
+        if found == known and "open lost" not in opens.breaches(ledgers.engagement):
+            break
+        known, ledgers = found, plant.ledgers()
+    return ledgers
+
+
+def _of(ledgers: Ledgers, word: str) -> Ledgers:
+    """Return the part of *ledgers* whose messages begin with *word*; unreadable records belong to who asked."""
+
+    def own(message_id: str | None) -> bool:
+        return message_id is not None and message_id.startswith(word)
+
+    return Ledgers(
+        ledgers.asked,
+        [each for each in ledgers.provider if own(each.message_id)],
+        ledgers.rules,
+        [each for each in ledgers.delivery if own(each.message_id)],
+        [each for each in ledgers.retry if own(each.message_id)],
+        [each for each in ledgers.dead if own(each.message_id) or each.origin in ledgers.asked],
+        [each for each in ledgers.receipts if own(each.message_id)],
+        [each for each in ledgers.engagement if own(each.message_id)],
+    )
+
+
+def _by_their_clock(steps: Sequence[tuple[int, int]], at_ms: int) -> list[int]:
+    """Return the instants that the members' clock may have told when ours told *at_ms*: two, where it was being set."""
+    latest = max(number for number, (since_ms, _) in enumerate(steps) if since_ms <= at_ms)
+    possible = [steps[latest], *(steps[latest - 1 : latest] if at_ms < steps[latest][0] + SEEN_WITHIN_MS else ())]
+    return [at_ms + offset_ms for _, offset_ms in possible]
+
+
+def _broken(ledgers: Ledgers, arrived_ms: Callable[[int], list[int]]) -> dict[str, Line]:
+    """Return every broken promise; where it is not known what the members' clock told, only what breaks both ways."""
+    clocks: tuple[Callable[[list[int]], int], ...] = (min, max)
+    least, most = (
+        replace(
+            ledgers,
+            provider=[replace(each, first_byte_ms=told(arrived_ms(each.first_byte_ms))) for each in ledgers.provider],
+        ).breaches()
+        for told in clocks
+    )
+    return {name: line for name, line in least.items() if name in most}
+
+
+def _accepted_again(ledgers: Ledgers) -> int:
+    """Return the acceptances of messages beyond the first, for the recipient for whom there were most."""
+    each = Counter((entry.message_id, to) for entry in ledgers.provider if entry.accepted for to in entry.recipients)
+    most: Counter[str | None] = Counter()
+    for (message_id, _), count in each.items():
+        most[message_id] = max(most[message_id], count)
+    return sum(count - 1 for count in most.values())
+
+
+def _first_bytes(ledgers: Ledgers) -> dict[str, int]:
+    first: dict[str, int] = {}
+    for entry in ledgers.provider:
+        if entry.message_id is not None:
+            first[entry.message_id] = min(entry.first_byte_ms, first.get(entry.message_id, entry.first_byte_ms))
+    return first
+
+
+def _keep(path: Path, values: Iterable[object]) -> None:
+    """Write what a reader of a broken promise will ask for, one value a line."""
+    path.write_text("".join(f"{value}\n" for value in values))
+
+
+def _lines(found: Mapping[str, Sequence[str]]) -> dict[str, Line]:
+    return {name: Line(len(each), len(each), list(each[:EXAMPLES_MAX])) for name, each in found.items() if each}

@@ -1,0 +1,146 @@
+"""
+A way round for connections that a fault is to reach: it passes them on, delays, stalls, cuts or refuses them.
+
+Of our own, in 80 lines, and not toxiproxy: that needs a Go toolchain, or a download for each system, before anybody can
+run these drills; and a stall must hold new connections as a lost network does, without an answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
+
+from processor.sandbox.ports import free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+CHUNK_BYTES: Final = 65_536
+RESET: Final = struct.pack("ii", 1, 0)
+"""Linger for no time: what was not sent is forgotten, and the connection is reset (socket(7))."""
+
+
+class Detours:
+    """The thread that all detours of a run share."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="detours", daemon=True)
+        self._thread.start()
+        self._made: list[Detour] = []
+
+    def lead(self, upstream: int = 0) -> Detour:
+        """Return a detour that listens and leads to port *upstream* of this machine."""
+        detour = Detour(self, upstream)
+        self._made.append(detour)
+        detour.accept()
+        return detour
+
+    def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        """Return what *coroutine* does in the thread."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(30)
+
+    def close(self) -> None:
+        """Hang up on everybody."""
+        for detour in self._made:
+            detour.refuse()
+        self.run(self._end())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    async def _end(self) -> None:
+        """End whatever still leads somewhere."""
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+
+
+class Detour:
+    """One port. What it does is for every connection, those that are open already among them."""
+
+    def __init__(self, thread: Detours, upstream: int) -> None:
+        self._thread = thread
+        self.upstream = upstream
+        self.port = free_port()
+        self._flowing = asyncio.Event()
+        self._flowing.set()
+        self._delay_s = 0.0
+        self._server: asyncio.Server | None = None
+        self._open: set[asyncio.StreamWriter] = set()
+
+    def accept(self) -> None:
+        """Listen, and let everything flow."""
+        self._thread.run(self._accept())
+
+    def stall(self) -> None:
+        """Let no byte through and answer nobody; what was sent meanwhile arrives afterwards."""
+        self._thread.run(self._stall())
+
+    def delay(self, seconds: float) -> None:
+        """Let everything through, each way that much later."""
+        self._delay_s = seconds
+
+    def cut(self) -> None:
+        """Reset every connection; new ones are welcome."""
+        self._thread.run(self._cut())
+
+    def refuse(self) -> None:
+        """Reset every connection, and refuse new ones."""
+        self._thread.run(self._refuse())
+
+    async def _accept(self) -> None:
+        self._delay_s = 0.0
+        self._flowing.set()
+        if self._server is None:
+            self._server = await asyncio.start_server(self._lead, "127.0.0.1", self.port)
+
+    async def _stall(self) -> None:
+        self._flowing.clear()
+
+    async def _cut(self) -> None:
+        for writer in list(self._open):
+            with suppress(OSError):  # it is closed already
+                # Without it, a close is what the other side sees.
+                writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            writer.transport.abort()
+
+    async def _refuse(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        await self._cut()
+
+    async def _lead(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._open.add(writer)
+        try:
+            await self._flowing.wait()
+            with suppress(OSError):
+                upstream, upward = await asyncio.open_connection("127.0.0.1", self.upstream)
+                self._open.add(upward)
+                try:
+                    ways = (self._pass_on(reader, upward), self._pass_on(upstream, writer))
+                    await asyncio.gather(*ways)
+                finally:
+                    self._open.discard(upward)
+                    upward.transport.abort()
+        finally:
+            self._open.discard(writer)
+            writer.transport.abort()
+
+    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Pass on until one side closes; then the other side hears of it."""
+        with suppress(OSError):
+            while chunk := await reader.read(CHUNK_BYTES):
+                await asyncio.sleep(self._delay_s)
+                await self._flowing.wait()
+                writer.write(chunk)
+                await writer.drain()
+            await self._flowing.wait()
+            if writer.can_write_eof():
+                writer.write_eof()

@@ -1,0 +1,111 @@
+"""One drill: load, faults as planned, healing, the time until nothing is left, and what the three ledgers say."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from random import Random
+from typing import TYPE_CHECKING, Final
+
+from chaos.checks import Findings, findings
+from chaos.faults import FAULTS
+from chaos.load import Load
+from chaos.opens import Opens
+from chaos.samples import Samples
+from chaos.schedule import BEFORE_S
+from processor.core.audit.account import Line
+from processor.core.events import DeliveryEvent
+from tests.support.eventually import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from contextlib import AbstractContextManager
+
+    from chaos.schedule import Planned
+    from chaos.works import Works
+
+AFTER_S: Final = 3.0
+"""Load after the last fault is healed."""
+
+DRAINED_WITHIN_S: Final = 420.0  # what a clock that was five minutes wrong has put off waits for that long
+
+
+@dataclass(slots=True)
+class Drill:
+    """What is to happen, and what did."""
+
+    name: str
+    plan: Sequence[Planned]
+    seed: int
+    rate_per_s: float
+    lasts_s: float = 0.0  # at least
+    told: list[str] = field(default_factory=list)  # what happened when
+
+    def run(self, works: Works) -> Findings:
+        """Return what came of it."""
+        load = Load(works.plant, Random(f"{self.seed}/{self.name}/load"), self.name, self.rate_per_s)
+        opens = Opens(works.plant, self.name)
+        works.plant.asked = {}
+        samples = Samples(works.plant.processes)
+        threads = (load, opens, samples)
+        for each in threads:
+            each.start()
+        try:
+            self._happen(works)
+        finally:  # also where a fault cannot be healed: then the run ends here
+            for thread in threads:
+                thread.stop()
+        healed_s = time.monotonic()
+        works.asked |= works.plant.asked
+        self._drain(works)
+        drain_s = time.monotonic() - healed_s
+        found = findings(self.name, works.plant, load, opens, drain_s=drain_s, steps=works.steps)
+        found.growth = {name: tuple(each) for name, each in samples.growth().items()}
+        try:
+            works.await_ready()
+        except AssertionError as state:
+            found.breaches["not ready again"] = Line(1, 1, [str(state)])
+        return found
+
+    def _happen(self, works: Works) -> None:
+        """Begin and heal every fault at its time; one whose turn comes late, because another took long, is late."""
+        began_s = time.monotonic()
+        coming = list(self.plan)
+        under_way: list[tuple[float, Planned, AbstractContextManager[str]]] = []
+        until_s = max(self.lasts_s, BEFORE_S)
+        while coming or under_way or time.monotonic() - began_s < until_s:
+            now_s = time.monotonic() - began_s
+            if under_way and under_way[0][0] <= now_s:
+                _, planned, context = under_way.pop(0)
+                context.__exit__(None, None, None)
+                self._tell(began_s, planned, "healed")
+                until_s = max(until_s, time.monotonic() - began_s + AFTER_S)
+            elif coming and coming[0].at_s <= now_s:
+                planned = coming.pop(0)
+                context = FAULTS[planned.name].happens(works, Random(planned.seed))
+                struck = context.__enter__()
+                self._tell(began_s, planned, f"strikes {struck} for {planned.lasts_s} s")
+                under_way.append((time.monotonic() - began_s + planned.lasts_s, planned, context))
+                under_way.sort(key=lambda each: each[0])
+            else:
+                time.sleep(0.02)
+
+    def _tell(self, began_s: float, planned: Planned, what: str) -> None:
+        line = f"  {time.monotonic() - began_s:6.1f} s  {planned.name} {what}"
+        self.told.append(line)
+        print(line, flush=True)
+
+    def _drain(self, works: Works) -> None:
+        """Return once every message has ended and every unreadable record is buried; nobody helps."""
+        ended = {each.message_id for each in works.plant.ledgers().delivery if each.terminal}
+        asked = {each.message_id for each in works.plant.asked.values() if each.message_id}
+
+        def over() -> bool:
+            new = works.plant.read()
+            ended.update(each.message_id for each in new if isinstance(each, DeliveryEvent) and each.terminal)
+            return asked <= ended
+
+        try:
+            eventually(over, within_s=DRAINED_WITHIN_S)
+        except AssertionError:
+            print(f"  {len(asked - ended)} without an end after {DRAINED_WITHIN_S:g} s", flush=True)

@@ -1,0 +1,338 @@
+"""
+The faults, as a table: what each does, how it is healed, and what it may bring into doubt.
+
+A fault is a context: it happens when it is entered, and is healed when it is left. Whom it strikes is drawn. A member
+comes back by itself, as under a supervisor; nobody else helps.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+from chaos.works import ANSWER
+from tests.support.eventually import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from random import Random
+
+    from chaos.works import Works
+
+    Happens = Callable[[Works, Random], AbstractContextManager[str]]
+
+STOPS_WITHIN_S: Final = 30.0
+
+
+class Target(StrEnum):
+    """What a fault reaches; in a mix, one fault at a time for each."""
+
+    MEMBER = "member"
+    KAFKA = "kafka"
+    PROVIDER = "provider"
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A row of the table."""
+
+    happens: Happens  # what it yields says whom it struck
+    target: Target
+    lasts_s: tuple[float, float]  # from which its length is drawn
+    doubt: str  # what it may leave unknown
+    nodes: frozenset[int] = frozenset({1, 3})  # clusters on which it makes sense
+    mounts: bool = False  # it needs a mount namespace
+    registry: bool = False  # it needs a schema registry
+    again: bool = False  # alone it strikes several times: one member each
+    mixes: bool = True  # it may happen beside others
+
+
+# ------------------------------------------------------------------------------------------------------------- members
+
+
+@contextmanager
+def killed(works: Works, chance: Random) -> Iterator[str]:
+    """SIGKILL: back at once under the same slot, or after the session time-out."""
+    stage, slot = member = works.take(chance, ends=True)
+    works.plant.kill(stage, slot)
+    yield f"{stage}/{slot}"
+    works.start(member)
+    works.give_back(member)
+
+
+@contextmanager
+def terminated(works: Works, chance: Random) -> Iterator[str]:
+    """SIGTERM: it leaves in order, whatever else is happening."""
+    stage, slot = member = works.take(chance, ends=True)
+    child = works.plant.processes[f"{stage}/{slot}"]
+    os.kill(child.pid, signal.SIGTERM)
+    yield f"{stage}/{slot}"
+    assert child.ended(within_s=STOPS_WITHIN_S), f"{stage}/{slot} did not heed SIGTERM:\n{child.last_lines()}"
+    assert child.exit_code == 0, f"{stage}/{slot} left with {child.exit_code}:\n{child.last_lines()}"
+    works.start(member)
+    works.give_back(member)
+
+
+@contextmanager
+def frozen(works: Works, chance: Random) -> Iterator[str]:
+    """SIGSTOP beyond the session time-out, then SIGCONT: it does not know that it was away."""
+    stage, slot = member = works.take(chance)
+    works.plant.freeze(stage, slot)
+    yield f"{stage}/{slot}"
+    works.plant.thaw(stage, slot)
+    works.give_back(member)
+
+
+@contextmanager
+def joined(works: Works, chance: Random) -> Iterator[str]:
+    """A third member comes, and leaves in order."""
+    stage = chance.choice(["intake", "delay", "dispatch"])
+    works.plant.start(stage, slot="2", ready=False)
+    yield f"{stage}/2"
+    works.plant.terminate(stage, "2", within_s=STOPS_WITHIN_S)
+
+
+# --------------------------------------------------------------------------------------------------------------- Kafka
+
+
+@contextmanager
+def broker_crashed(works: Works, chance: Random) -> Iterator[str]:
+    """
+    SIGKILL of the only broker, between two transactions.
+
+    A broker without replicas may forget the end of a transaction that it acknowledged (docs/architecture.md), so
+    that there is nothing that a processor could do: crashes inside transactions are for three nodes.
+    """
+    members = works.running()
+
+    def between() -> bool:
+        for stage, slot in members:
+            works.plant.freeze(stage, slot)
+        if works.plant.settled():
+            return True
+        for stage, slot in members:
+            works.plant.thaw(stage, slot)
+        return False
+
+    eventually(between, within_s=30, what="no moment without a transaction")
+    works.cluster.kill(1)
+    for stage, slot in members:
+        works.plant.thaw(stage, slot)
+    yield "node 1"
+    works.cluster.restart(1)
+
+
+@contextmanager
+def leader_killed(works: Works, chance: Random) -> Iterator[str]:
+    """SIGKILL of the node that leads a partition in use, at any moment."""
+    names = works.plant.names
+    topic = chance.choice([names.delivery, names.outbound, "__transaction_state", "__consumer_offsets"])
+    number = works.cluster.leader_of(topic, 0)
+    assert number > 0, f"{topic} has no leader"
+    works.cluster.kill(number)
+    yield f"node {number}, leader of {topic.rpartition('.')[2]}"
+    works.cluster.restart(number)
+    eventually(works.cluster.whole, within_s=60, what="not in sync again")
+
+
+@contextmanager
+def majority_away(works: Works, chance: Random) -> Iterator[str]:
+    """SIGKILL of two of three nodes: nothing can be acknowledged until they are back."""
+    pair = chance.sample([1, 2, 3], 2)
+    works.cluster.kill(*pair)
+    yield f"nodes {pair[0]} and {pair[1]}"
+    works.cluster.restart(*pair)
+    eventually(works.cluster.whole, within_s=60, what="not in sync again")
+
+
+@contextmanager
+def partitioned(works: Works, chance: Random) -> Iterator[str]:
+    """No byte passes between the members of slot 1 and Kafka; then what was held back arrives."""
+    for detour in works.brokers:
+        detour.stall()
+    yield "slot 1"
+    for detour in works.brokers:
+        detour.accept()
+
+
+@contextmanager
+def cut_off(works: Works, chance: Random) -> Iterator[str]:
+    """Connections of slot 1 to Kafka are reset, and new ones refused."""
+    for detour in works.brokers:
+        detour.refuse()
+    yield "slot 1"
+    for detour in works.brokers:
+        detour.accept()
+
+
+@contextmanager
+def distant(works: Works, chance: Random) -> Iterator[str]:
+    """Each way between slot 1 and Kafka takes a quarter of a second."""
+    for detour in works.brokers:
+        detour.delay(0.25)
+    yield "slot 1"
+    for detour in works.brokers:
+        detour.delay(0.0)
+
+
+# ----------------------------------------------------------------------------------------------------------- providers
+
+
+@contextmanager
+def refusing(works: Works, chance: Random) -> Iterator[str]:
+    """A provider refuses connections."""
+    name = chance.choice(sorted(works.providers))
+    works.providers[name].refuse()
+    yield name
+    works.providers[name].accept()
+
+
+@contextmanager
+def hanging(works: Works, chance: Random) -> Iterator[str]:
+    """A provider takes connections and says nothing; what it was told meanwhile it hears afterwards."""
+    name = chance.choice(sorted(works.providers))
+    works.providers[name].stall()
+    yield name
+    works.providers[name].accept()
+
+
+@contextmanager
+def flapping(works: Works, chance: Random) -> Iterator[str]:
+    """Every provider resets what is open, at once; the next connection is welcome."""
+    for detour in works.providers.values():
+        detour.cut()
+    yield "all"
+    for detour in works.providers.values():
+        detour.cut()
+
+
+@contextmanager
+def scripted(rule: str, works: Works) -> Iterator[str]:
+    """All providers do what a rule of the sandbox says."""
+    works.plant.sandbox.script({"default": {"rule": rule, "delay_ms": 100}})
+    yield rule
+    works.plant.sandbox.script(ANSWER)
+
+
+def dropping(works: Works, chance: Random) -> AbstractContextManager[str]:
+    """Providers cut before the message is handed over, after it, or answer what nobody knows."""
+    return scripted(chance.choice(["drop-before-dot-1x", "drop-after-dot-1x", "answer-600-1x"]), works)
+
+
+def slow(works: Works, chance: Random) -> AbstractContextManager[str]:
+    """Providers take three seconds for every answer."""
+    return scripted("slow-3s", works)
+
+
+def throttling(works: Works, chance: Random) -> AbstractContextManager[str]:
+    """Providers ask to slow down."""
+    return scripted("throttle-421-1x", works)
+
+
+@contextmanager
+def nameless(works: Works, chance: Random) -> Iterator[str]:
+    """The providers' name stops resolving; what is connected is reset."""
+    assert works.names is not None
+    works.names.forget()
+    for detour in works.providers.values():
+        detour.cut()
+    yield "all"
+    works.names.know()
+
+
+@contextmanager
+def certificate_expired(works: Works, chance: Random) -> Iterator[str]:
+    """The mail server shows a certificate that has expired; what is connected is reset."""
+    works.plant.sandbox.present(works.expired)
+    works.providers["mail"].cut()
+    yield "mail"
+    works.plant.sandbox.present(works.good)
+
+
+# ------------------------------------------------------------------------------------------------------------ machines
+
+
+@contextmanager
+def registry_away(works: Works, chance: Random) -> Iterator[str]:
+    """The schema registry refuses connections, and a member that is killed starts again meanwhile."""
+    assert works.registry is not None
+    works.registry.refuse()
+    stage, slot = member = works.take(chance, ends=True)
+    works.plant.kill(stage, slot)
+    works.start(member)
+    yield f"{stage}/{slot}, which starts"
+    works.registry.accept()
+    works.give_back(member)
+
+
+@contextmanager
+def disk_full(works: Works, chance: Random) -> Iterator[str]:
+    """The disk of tracking's buffer is full while Kafka is out of its reach, and mails are being opened."""
+    for detour in works.brokers:
+        detour.refuse()
+    filler = works.buffer / "filler"
+    with suppress(OSError), filler.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4_096))
+    yield "tracking/0"
+    filler.unlink()
+    for detour in works.brokers:
+        detour.accept()
+
+
+@contextmanager
+def stepped(works: Works, offset_ms: int) -> Iterator[str]:
+    """Set every member's wall clock wrong."""
+    works.step_clock(offset_ms)
+    yield "all"
+    works.step_clock(0)
+
+
+def clock_ahead(works: Works, chance: Random) -> AbstractContextManager[str]:
+    """The wall clock of every member is five minutes ahead, and then right again."""
+    return stepped(works, 300_000)
+
+
+def clock_behind(works: Works, chance: Random) -> AbstractContextManager[str]:
+    """The wall clock of every member is five minutes behind, and then right again."""
+    return stepped(works, -300_000)
+
+
+NOTHING: Final = "none"
+CALLS: Final = "calls under way"
+RESETS: Final = "calls that were reset or timed out"
+
+FAULTS: Final = {
+    "killed": Fault(killed, Target.MEMBER, (0.0, 12.0), CALLS, again=True),
+    "terminated": Fault(terminated, Target.MEMBER, (0.5, 9.0), "calls that outlast the grace", again=True),
+    "frozen": Fault(frozen, Target.MEMBER, (11.0, 15.0), CALLS, again=True),
+    "joined": Fault(joined, Target.MEMBER, (6.0, 10.0), NOTHING),
+    "broker_crashed": Fault(
+        broker_crashed, Target.KAFKA, (2.0, 6.0), "calls of members that are expelled", frozenset({1})
+    ),
+    "leader_killed": Fault(
+        leader_killed, Target.KAFKA, (2.0, 6.0), "calls of members that are expelled", frozenset({3})
+    ),
+    "majority_away": Fault(
+        majority_away, Target.KAFKA, (60.0, 60.0), "calls of members that are expelled", frozenset({3})
+    ),
+    "partitioned": Fault(partitioned, Target.KAFKA, (3.0, 10.0), CALLS),
+    "cut_off": Fault(cut_off, Target.KAFKA, (3.0, 10.0), CALLS),
+    "distant": Fault(distant, Target.KAFKA, (4.0, 8.0), NOTHING),
+    "refusing": Fault(refusing, Target.PROVIDER, (3.0, 8.0), RESETS),
+    "hanging": Fault(hanging, Target.PROVIDER, (3.0, 12.0), RESETS),
+    "flapping": Fault(flapping, Target.PROVIDER, (1.0, 3.0), RESETS),
+    "dropping": Fault(dropping, Target.PROVIDER, (3.0, 6.0), RESETS),
+    "nameless": Fault(nameless, Target.PROVIDER, (3.0, 8.0), RESETS, mounts=True),
+    "certificate_expired": Fault(certificate_expired, Target.PROVIDER, (3.0, 8.0), RESETS),
+    "slow": Fault(slow, Target.PROVIDER, (3.0, 6.0), NOTHING),
+    "throttling": Fault(throttling, Target.PROVIDER, (2.0, 4.0), NOTHING),
+    "disk_full": Fault(disk_full, Target.KAFKA, (4.0, 8.0), CALLS, mounts=True),
+    "registry_away": Fault(registry_away, Target.MEMBER, (8.0, 14.0), CALLS, registry=True),
+    "clock_ahead": Fault(clock_ahead, Target.MEMBER, (6.0, 6.0), NOTHING, mixes=False),
+    "clock_behind": Fault(clock_behind, Target.MEMBER, (6.0, 6.0), NOTHING, mixes=False),
+}

@@ -1,0 +1,63 @@
+"""
+A mount namespace of our own, in which names stop resolving and a disk gets full, and nobody else notices.
+
+Without one (another system than Linux, or one that allows none to its users) the faults that need it are left out,
+and the run says so.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+INSIDE: Final = "COMMPROC_CHAOS_MOUNTS"
+UNSHARE: Final = ("unshare", "--map-root-user", "--mount")
+NOBODY: Final = "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n"  # who is asked when the hosts file does not say
+
+
+def inside() -> bool:
+    """Tell whether this process may mount."""
+    return os.environ.get(INSIDE) == "1"
+
+
+def enter(arguments: Sequence[str]) -> None:
+    """Become the same command in a namespace of its own; return where there is none to be had."""
+    if inside() or shutil.which(UNSHARE[0]) is None:
+        return
+    if subprocess.run([*UNSHARE, "true"], capture_output=True, check=False).returncode == 0:
+        command = [*UNSHARE, sys.executable, "-m", "chaos", *arguments]
+        os.execvpe(UNSHARE[0], command, os.environ | {INSIDE: "1"})  # noqa: S606 - that command is ours
+
+
+def small_disk(folder: Path, size: str) -> None:
+    """Make *folder* a disk of its own."""
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], check=True)  # noqa: S607
+
+
+class Names:
+    """The names that this machine knows, in files of ours over the system's."""
+
+    def __init__(self, folder: Path, names: Sequence[str]) -> None:
+        self._hosts = folder / "hosts"
+        self._known = f"127.0.0.1 localhost {' '.join(names)}\n"
+        self.know()
+        resolver = folder / "resolv.conf"
+        resolver.write_text(NOBODY)
+        for path, over in ((self._hosts, "/etc/hosts"), (resolver, "/etc/resolv.conf")):
+            subprocess.run(["mount", "--bind", str(path), over], check=True)  # noqa: S607
+
+    def know(self) -> None:
+        """Resolve them."""
+        self._hosts.write_text(self._known)
+
+    def forget(self) -> None:
+        """Resolve nothing: every question goes to a server that is not there."""
+        self._hosts.write_text("")

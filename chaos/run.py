@@ -1,0 +1,124 @@
+"""
+Breaks what the processor stands on, while it works, and counts what was lost or doubled.
+
+    python -m chaos [--seed N] [--nodes 1 3] [--faults NAME ...] [--minutes M] [--rate R] [--no-report]
+
+Each fault alone, then a random mix of --minutes, on a cluster of each size; docs/reliability.md is written from what
+was found. Ends with 1 where a promise was broken, and keeps and names the folder with all ledgers and logs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from chaos import mounts
+from chaos.audit import audited, told
+from chaos.drill import Drill
+from chaos.faults import FAULTS
+from chaos.report import table, versions, write
+from chaos.schedule import alone, mixed
+from chaos.works import Works
+
+if TYPE_CHECKING:
+    from chaos.checks import Findings
+
+RATE_PER_CORE: Final = 10.0
+LONG_MIN: Final = 10.0
+WATCHED: Final = (("intake", "1"), ("delay", "1"), ("dispatch", "1"))
+"""In a long mix these are frozen and cut off, and never ended: it is told how they grow."""
+
+
+def main() -> int:
+    """Run what was asked for and tell what was found."""
+    asked = _arguments()
+    mounts.enter(sys.argv[1:] if "--seed" in sys.argv else [*sys.argv[1:], "--seed", str(asked.seed)])
+    print(f"seed {asked.seed}; repeat with: {asked.command}", flush=True)
+    found: dict[str, list[Findings]] = {}
+    audits: dict[str, dict[str, Any]] = {}
+    kept: list[Path] = []
+    for nodes in asked.nodes:
+        folder = Path(tempfile.mkdtemp(prefix=f"commproc-chaos-{nodes}-"))
+        try:
+            with Works(nodes, folder, registry=any(FAULTS[name].registry for name in asked.faults)) as works:
+                works.watched = set(WATCHED if asked.minutes >= LONG_MIN else ())
+                by_right_clock, by_wrong = _drills(asked, nodes)
+                found[str(nodes)] = [_run(drill, works) for drill in by_right_clock]
+                audits[str(nodes)] = audited(works)
+                print(f"commproc audit: {told(audits[str(nodes)])}", flush=True)
+                found[str(nodes)] += [_run(drill, works) for drill in by_wrong]
+        except BaseException:
+            print(f"ledgers and logs are kept in {folder}", file=sys.stderr)
+            raise
+        if asked.keep or any(each.breaches for each in found[str(nodes)]) or not audits[str(nodes)]["holds"]:
+            kept.append(folder)
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+    for nodes, rows in found.items():
+        print("", f"nodes: {nodes}", *table(rows), sep="\n", flush=True)
+    print(f"seed {asked.seed}; {versions()}", flush=True)
+    if asked.report:
+        write(asked.command, asked.seed, found, {nodes: told(each) for nodes, each in audits.items()})
+    for folder in kept:
+        print(f"ledgers and logs are kept in {folder}", file=sys.stderr)
+    broken = any(each.breaches for rows in found.values() for each in rows)
+    return int(broken or not all(each["holds"] for each in audits.values()))
+
+
+def _run(drill: Drill, works: Works) -> Findings:
+    print(f"{drill.name} on nodes: {len(works.brokers)}", flush=True)
+    findings = drill.run(works)
+    _tell(findings)
+    return findings
+
+
+def _tell(findings: Findings) -> None:
+    print(f"  {findings.messages} messages: {findings.ended}; drained after {findings.drain_s:.1f} s", flush=True)
+    print(f"  tried again: {findings.retried}; opens: {findings.opens}", flush=True)
+    for member, (memory, memory_slope, files, files_slope) in findings.growth.items():
+        print(f"  {member}: {memory:,.0f} KiB, {memory_slope:+,.1f} a minute", end="; ", flush=True)
+        print(f"{files:.0f} files, {files_slope:+.2f} a minute", flush=True)
+    for name, line in findings.breaches.items():
+        print(f"  BROKEN: {name}: {line.broken}, such as {line.examples}", flush=True)
+
+
+def _drills(asked: argparse.Namespace, nodes: int) -> tuple[list[Drill], list[Drill]]:
+    """Return the drills, and apart those that set clocks wrong: nobody but a drill itself knows by what."""
+    names = [name for name in asked.faults if nodes in FAULTS[name].nodes]
+    for name in [] if mounts.inside() else [name for name in names if FAULTS[name].mounts]:
+        print(f"left out: {name}, for this system gives us no mount namespace (unshare --map-root-user --mount)")
+        names.remove(name)
+    mixing, others = [[name for name in names if FAULTS[name].mixes is mixes] for mixes in (True, False)]
+    drills, wrong = [
+        [Drill(name, alone(name, asked.seed), asked.seed, asked.rate) for name in group if asked.alone]
+        for group in (mixing, others)
+    ]
+    if asked.minutes:
+        plan = mixed(mixing, asked.seed, asked.minutes * 60)
+        drills.append(Drill("mix", plan, asked.seed, asked.rate, asked.minutes * 60))
+    return drills, wrong
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m chaos", description="Break what the processor stands on.")
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
+    parser.add_argument("--nodes", type=int, nargs="+", default=[1, 3], choices=[1, 3])
+    parser.add_argument("--faults", nargs="+", default=list(FAULTS), choices=list(FAULTS))
+    parser.add_argument("--minutes", type=float, default=1.0, help="of the random mix; 0: none")
+    parser.add_argument("--mix-only", dest="alone", action="store_false", help="no fault alone")
+    parser.add_argument("--rate", type=float, default=RATE_PER_CORE * (os.cpu_count() or 1), help="messages a second")
+    parser.add_argument("--no-report", dest="report", action="store_false", help="leave docs/reliability.md as it is")
+    parser.add_argument("--keep", action="store_true", help="ledgers and logs, also of a run without a breach")
+    asked = parser.parse_args()
+    asked.command = (
+        f"python -m chaos --seed {asked.seed} --nodes {' '.join(map(str, asked.nodes))} "
+        f"--faults {' '.join(asked.faults)} --minutes {asked.minutes:g} --rate {asked.rate:g}"
+        + ("" if asked.alone else " --mix-only")
+    )
+    return asked

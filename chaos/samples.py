@@ -1,0 +1,85 @@
+"""Memory and descriptors of the members over a long drill (Linux), and how they grow."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import linear_regression
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from processor.sandbox.child import Child
+
+EVERY_S: Final = 2.0
+PAGE_KIB: Final = 4
+LEAST: Final = 30
+"""Samples of one process in the second half, without which a slope says nothing."""
+
+
+class Sample(NamedTuple):
+    """What one process held at one moment."""
+
+    at_s: float
+    memory_kib: int
+    files: int
+
+
+class Growth(NamedTuple):
+    """How a process grew over the second half of a drill, by least squares."""
+
+    memory_kib: int  # at the end
+    memory_kib_per_min: float
+    files: int
+    files_per_min: float
+
+
+@dataclass(slots=True)
+class Samples:
+    """A thread that looks at every process."""
+
+    processes: Mapping[str, Child]
+    taken: dict[tuple[str, int], list[Sample]] = field(default_factory=lambda: defaultdict(list))
+    _began_s: float = field(default_factory=time.monotonic)
+    _stop: threading.Event = field(default_factory=threading.Event)
+    _thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begin to look."""
+        self._thread = threading.Thread(target=self._run, name="samples", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Look no more."""
+        self._stop.set()
+        assert self._thread is not None
+        self._thread.join()
+
+    def growth(self) -> dict[str, Growth]:
+        """Return how each process grew that was there during most of the second half."""
+        half_s = (time.monotonic() - self._began_s) / 2
+        late = {key: [each for each in taken if each.at_s > half_s] for key, taken in self.taken.items()}
+        return {name: _growth(samples) for (name, _), samples in sorted(late.items()) if len(samples) >= LEAST}
+
+    def _run(self) -> None:
+        while not self._stop.wait(EVERY_S):
+            for name, child in list(self.processes.items()):
+                home = Path(f"/proc/{child.pid}")
+                try:
+                    pages = int((home / "statm").read_text(encoding="ascii").split()[1])
+                    files = sum(1 for _ in (home / "fd").iterdir())
+                except (OSError, IndexError):  # it is over
+                    continue
+                at_s = time.monotonic() - self._began_s
+                self.taken[name, child.pid].append(Sample(at_s, pages * PAGE_KIB, files))
+
+
+def _growth(samples: list[Sample]) -> Growth:
+    minutes = [each.at_s / 60 for each in samples]
+    memory, _ = linear_regression(minutes, [each.memory_kib for each in samples])
+    files, _ = linear_regression(minutes, [each.files for each in samples])
+    return Growth(samples[-1].memory_kib, round(memory, 1), samples[-1].files, round(files, 2))

@@ -1,0 +1,35 @@
+"""The checks of a drill can fail."""
+
+from __future__ import annotations
+
+from functools import partial
+from types import SimpleNamespace
+from typing import Any, cast
+
+from chaos.checks import _by_their_clock
+from chaos.opens import Opens
+from chaos.samples import Sample, _growth
+
+
+def test_a_call_is_judged_by_the_clock_that_the_members_had() -> None:
+    ahead = partial(_by_their_clock, [(0, 0), (10_000, 300_000), (20_000, 0)])
+
+    assert ahead(9_999) == [9_999]
+    assert ahead(10_001) == [310_001, 10_001], "while it is being set, either"
+    assert ahead(15_000) == [315_000]
+    assert ahead(30_000) == [30_000]
+
+
+def test_an_open_that_was_answered_and_is_no_event_is_lost_and_one_with_two_events_is_doubled() -> None:
+    opens = Opens(cast("Any", None), "w", answered={"w-open-1", "w-open-2", "w-open-3"})
+    ids = [("w-open-2", "a"), ("w-open-3", "b"), ("w-open-3", "c"), ("w-open-2", "a"), ("other-open-1", "d")]
+    events = cast("Any", [SimpleNamespace(message_id=name, event_id=id_, type="opened") for name, id_ in ids])
+
+    assert opens.breaches(events) == {"open lost": ["w-open-1"], "open twice": ["w-open-3"]}
+    assert opens.counts(events) == {"answered": 3, "refused": 0, "published again": 1}
+
+
+def test_growth_is_the_slope_of_what_was_sampled() -> None:
+    samples = [Sample(second, 1_000 + 2 * second, 7) for second in range(60)]
+
+    assert _growth(samples) == (1_118, 120.0, 7, 0.0)
