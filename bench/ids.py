@@ -18,8 +18,8 @@ from confluent_kafka import Producer
 from bench.codec import rounds_us
 from bench.field import Field
 from bench.memory import resident_mib
-from processor.codec.ids import IDS_MAX, encode_ids
-from processor.core.seen import Mark, Seen, mark_of
+from processor.codec.ids import IDS_MAX, encode_entry, encode_ids
+from processor.core.seen import MARK_BYTES, Seen, mark_of
 from processor.kafka.partitioner import hash_of
 from processor.sandbox.broker import find_broker
 from processor.stages.clock import SystemClock
@@ -35,8 +35,8 @@ BATCH = 10_000
 T = TypeVar("T")
 
 
-def marks(count: int) -> list[Mark]:
-    return [Mark(os.urandom(12), bytes(8)) for _ in range(count)]
+def marks(count: int) -> list[bytes]:
+    return [os.urandom(MARK_BYTES) for _ in range(count)]
 
 
 def filled(count: int) -> tuple[Seen, float, float]:
@@ -48,7 +48,7 @@ def filled(count: int) -> tuple[Seen, float, float]:
         some = marks(BATCH)
         began_s = time.thread_time()
         for mark in some:
-            if seen.content_of(mark.id, 0) is None:
+            if seen.content_of(mark, 0) is None:
                 seen.add(mark, 0)
         taken_s += time.thread_time() - began_s
     return seen, (resident_mib() - before_mib) * 1_048_576 / count, taken_s * 1_000_000 / count
@@ -61,8 +61,8 @@ def cases(seen: Seen) -> list[tuple[str, Callable[[], object]]]:
     return [
         ("where it belongs (murmur2 of the id)", lambda: hash_of(MESSAGE_ID) % 4),
         ("digests of its id and 1,660 bytes", lambda: mark_of(MESSAGE_ID, VALUE)),
-        ("looked for, and not there", lambda: seen.content_of(unknown.id, 0)),
-        ("looked for, and there", lambda: seen.content_of(known.id, 0)),
+        ("looked for, and not there", lambda: seen.content_of(unknown, 0)),
+        ("looked for, and there", lambda: seen.content_of(known, 0)),
     ]
 
 
@@ -74,7 +74,7 @@ def rebuilt(count: int) -> tuple[float, float]:
         ids = names.ids(names.outbound)
         producer = Producer(field.connection.common())
         for _ in range(count // IDS_MAX):
-            value = encode_ids(4, clock.now_ms() // 1_000, [(mark, 0) for mark in marks(IDS_MAX)])
+            value = encode_ids(4, clock.now_ms() // 1_000, b"".join(encode_entry(mark, 0) for mark in marks(IDS_MAX)))
             producer.produce(ids, value, partition=0)
             producer.poll(0)
         producer.flush()

@@ -5,19 +5,22 @@ Ours alone, so no Avro: 24 bytes an id, and a million of them are read again in 
 """
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from struct import Struct
 from typing import Final, NamedTuple
 
-from processor.core.seen import CONTENT_BYTES, ID_BYTES, Mark
+from processor.core.seen import MARK_BYTES
 
 VERSION: Final = 1
 IDS_MAX: Final = 8_192
 """Of one record: 200 KB, far below what its topic takes."""
 
 _HEAD: Final = Struct("<BII")  # version, partitions of the inbound topic, when, in Unix seconds
-_ENTRY: Final = Struct(f"<{ID_BYTES}s{CONTENT_BYTES}sI")  # digests of id and content, hash of the id
-_READ: Final = Struct(f"<{ID_BYTES + CONTENT_BYTES}sI")  # the same, with both digests in one
+_ENTRY: Final = Struct(f"<{MARK_BYTES}sI")  # mark, hash of the id
+ENTRY_BYTES: Final = _ENTRY.size
+
+encode_entry: Final = _ENTRY.pack
+"""Return what is written of one id: its mark, and the hash that chooses its partition."""
 
 
 class Strange(Exception):
@@ -29,13 +32,12 @@ class Ids(NamedTuple):
 
     partitions: int
     at_s: int
-    marks: Iterable[tuple[bytes, int]]  # digests of id and content behind each other, and the id's hash
+    marks: Iterable[tuple[bytes, int]]  # each with the hash of its id
 
 
-def encode_ids(partitions: int, at_s: int, marks: Sequence[tuple[Mark, int]]) -> bytes:
-    """Return the record of at most `IDS_MAX` *marks*, each with the hash of its id."""
-    pack = _ENTRY.pack
-    return _HEAD.pack(VERSION, partitions, at_s) + b"".join([pack(*mark, hashed) for mark, hashed in marks])
+def encode_ids(partitions: int, at_s: int, entries: bytes) -> bytes:
+    """Return the record of at most `IDS_MAX` *entries*, one behind the other."""
+    return _HEAD.pack(VERSION, partitions, at_s) + entries
 
 
 def decode_ids(value: bytes | None) -> Ids:
@@ -44,6 +46,6 @@ def decode_ids(value: bytes | None) -> Ids:
         version, partitions, at_s = _HEAD.unpack_from(value or b"")
         if version != VERSION:
             raise Strange(f"version {version}")
-        return Ids(partitions, at_s, _READ.iter_unpack(memoryview(value or b"")[_HEAD.size :]))
+        return Ids(partitions, at_s, _ENTRY.iter_unpack(memoryview(value or b"")[_HEAD.size :]))
     except struct.error:
         raise Strange("its length") from None

@@ -1,5 +1,5 @@
 """
-The ids that a partition has seen within a horizon, in less than 30 bytes each.
+The ids that a partition has seen within a horizon, in some 30 bytes each.
 
 An id is kept as 96 bits of a digest. With a hundred million held at once, one new id in 8·10²⁰ would be taken for one
 of them, and be lost as a duplicate. Of its content 64 bits are kept, which are only compared where the id is the same.
@@ -8,29 +8,22 @@ of them, and be lost as a duplicate. Of its content 64 bits are kept, which are 
 from collections.abc import Iterable
 from hashlib import blake2b
 from struct import Struct
-from typing import Final, NamedTuple
+from typing import Final
 
 ID_BYTES: Final = 12
 CONTENT_BYTES: Final = 8
-_ENTRY: Final = Struct("<12s8sI")  # digest of the id, digest of the content, when it was seen in Unix seconds
-_SIZE: Final = _ENTRY.size
+MARK_BYTES: Final = ID_BYTES + CONTENT_BYTES
+_WORD: Final = Struct("<I")
+_word_at: Final = _WORD.unpack_from
+_SIZE: Final = MARK_BYTES + _WORD.size  # of a mark, and of when it came, in Unix seconds
 _WHOLE: Final = Struct(f"{_SIZE}s")
-_WORD_OF: Final = Struct("<I")
-_WORD: Final = _WORD_OF.unpack_from
-_AT_OFFSET: Final = ID_BYTES + CONTENT_BYTES
 _PER_BUCKET: Final = 32  # fewer cost memory (a bucket has 70 bytes of its own), more cost time
 
 
-class Mark(NamedTuple):
-    """What is kept of a record: digests of its message id and of its value."""
-
-    id: bytes
-    content: bytes
-
-
-def mark_of(message_id: bytes, value: bytes) -> Mark:
-    """Return what is kept of a record."""
-    return Mark(blake2b(message_id, digest_size=ID_BYTES).digest(), blake2b(value, digest_size=CONTENT_BYTES).digest())
+def mark_of(message_id: bytes, value: bytes) -> bytes:
+    """Return what is kept of a record, its mark: the digest of its message id, and behind it that of its value."""
+    # Bytes and no tuple: one is made for each record, and lies in a bucket as it is.
+    return blake2b(message_id, digest_size=ID_BYTES).digest() + blake2b(value, digest_size=CONTENT_BYTES).digest()
 
 
 class Seen:
@@ -52,31 +45,31 @@ class Seen:
         self._half = 1  # a power of two: the first buckets, of which those before `_next` have been split
         self._next = 0
 
-    def content_of(self, mark_id: bytes, now_s: int) -> bytes | None:
-        """Return the content that came with an id first; None where it was not seen within the horizon."""
-        bucket = self._buckets[self._place(mark_id)]
+    def content_of(self, mark: bytes, now_s: int) -> bytes | None:
+        """Return the digest of what came with a mark's id first; None where it was not seen within the horizon."""
+        mark_id, bucket = mark[:ID_BYTES], self._buckets[self._place(mark)]
         found = bucket.find(mark_id)
         while found >= 0:
-            if found % _SIZE == 0 and _WORD(bucket, found + _AT_OFFSET)[0] + self._horizon_s > now_s:
-                return bytes(bucket[found + ID_BYTES : found + _AT_OFFSET])
+            if found % _SIZE == 0 and _word_at(bucket, found + MARK_BYTES)[0] + self._horizon_s > now_s:
+                return bytes(bucket[found + ID_BYTES : found + MARK_BYTES])
             found = bucket.find(mark_id, found + 1)
         return None
 
-    def add(self, mark: Mark, at_s: int) -> None:
+    def add(self, mark: bytes, at_s: int) -> None:
         """Know *mark*, which came at *at_s*; one of the same id must not be known."""
-        bucket = self._buckets[self._place(mark.id)]
+        bucket = self._buckets[self._place(mark)]
         over_s = at_s - self._horizon_s
-        while bucket and _WORD(bucket, _AT_OFFSET)[0] <= over_s:
+        while bucket and _word_at(bucket, MARK_BYTES)[0] <= over_s:
             del bucket[:_SIZE]
             self.count -= 1
-        bucket += _ENTRY.pack(mark.id, mark.content, at_s)
+        bucket += mark + _WORD.pack(at_s)
         self.count += 1
         if self.count > len(self._buckets) * _PER_BUCKET:
             self._split()
 
     def extend(self, marks: Iterable[bytes], at_s: int) -> None:
-        """Know *marks*, the bytes of id and content behind each other, which came at *at_s*; as `add`, many times."""
-        at = _WORD_OF.pack(at_s)
+        """Know *marks*, which came at *at_s*: as `add`, many times."""
+        at = _WORD.pack(at_s)
         for mark in marks:
             self._buckets[self._place(mark)] += mark + at
             self.count += 1
@@ -84,7 +77,7 @@ class Seen:
                 self._split()
 
     def _place(self, mark: bytes) -> int:
-        word: int = _WORD(mark)[0]
+        word: int = _word_at(mark)[0]
         place = word & (self._half - 1)
         return word & (2 * self._half - 1) if place < self._next else place
 

@@ -4,14 +4,12 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import islice
-from typing import Final, NamedTuple
+from typing import Final
 
 from confluent_kafka import KafkaException
 
-from processor.codec.ids import IDS_MAX, encode_ids
+from processor.codec.ids import ENTRY_BYTES, IDS_MAX, encode_entry, encode_ids
 from processor.core.clock import Clock
-from processor.core.seen import Mark, mark_of
 from processor.kafka.committed import Place
 from processor.kafka.connection import Connection
 from processor.kafka.counts import Counts
@@ -26,16 +24,8 @@ _AT_ONCE: Final = 4  # partitions whose ids are read side by side
 _AGAIN_S: Final = 1.0
 _TOLD_EVERY_S: Final = 30.0
 _COUNT_EVERY_S: Final = 10.0
+_RECORD_BYTES: Final = IDS_MAX * ENTRY_BYTES
 _OBSERVE_S: Final = 1.0
-
-
-class Asked(NamedTuple):
-    """A record, as the set of its partition knows it."""
-
-    mark: Mark
-    hashed: int
-    at_s: int
-    first: bytes | None  # digest of the content that came with this id first; None: it comes for the first time
 
 
 @dataclass(slots=True)
@@ -44,26 +34,21 @@ class Owned:
 
     place: Place
     known: Known
-    admitted: list[tuple[Mark, int]] = field(default_factory=list)  # by the tick that is being decided
+    admitted: bytearray = field(default_factory=bytearray)  # by the tick that is being decided, as it is written
 
     def home_of(self, hashed: int) -> int:
         """Return the partition where a record belongs."""
         return hashed % self.known.partitions
 
-    def ask(self, message_id: bytes, value: bytes, hashed: int, now_s: int) -> Asked:
-        """Return what is known of a record that belongs here."""
-        mark = mark_of(message_id, value)
-        return Asked(mark, hashed, now_s, self.known.seen.content_of(mark.id, now_s))
-
-    def admit(self, asked: Asked) -> None:
+    def admit(self, mark: bytes, hashed: int, now_s: int) -> None:
         """
         Know a record from now on.
 
         Its tick may still be aborted: then it is tried again until it counts, or until the partition is forgotten
         together with this set.
         """
-        self.known.seen.add(asked.mark, asked.at_s)
-        self.admitted.append((asked.mark, asked.hashed))
+        self.known.seen.add(mark, now_s)
+        self.admitted += encode_entry(mark, hashed)
 
 
 @dataclass(slots=True)
@@ -165,9 +150,9 @@ class Duplicates:
 
     def written(self, owned: Owned, now_s: int) -> Iterator[Output]:
         """Yield what a tick writes of the ids that it has admitted, and begin the next one."""
-        admitted, owned.admitted = iter(owned.admitted), []
-        while marks := list(islice(admitted, IDS_MAX)):
-            value = encode_ids(owned.known.partitions, now_s, marks)
+        admitted, owned.admitted = owned.admitted, bytearray()
+        for begin in range(0, len(admitted), _RECORD_BYTES):
+            value = encode_ids(owned.known.partitions, now_s, bytes(admitted[begin : begin + _RECORD_BYTES]))
             yield Output(self._ids, value, partition=owned.place[1])
 
     # -- reading ----------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from processor.core.lanes import claims_more
 from processor.core.message import Facts, Head, Origin
 from processor.core.refusal import MESSAGE_ID
 from processor.core.retry import inherit
+from processor.core.seen import mark_of
 from processor.core.verdict import End
 from processor.core.words import Reason, Status
 from processor.kafka.partitioner import hash_of
@@ -89,30 +90,33 @@ class Intake:
                 if owned is None or MESSAGE_ID.fullmatch(head.message_id) is None:
                     self._note_claim(head)
                     return judging.outputs(record, head, inherit(head, facts))
-                hashed = hash_of(head.message_id.encode())
-                if owned.home_of(hashed) != record.place[1]:
-                    return self._moved(record, owned, owned.home_of(hashed))
+                message_id = head.message_id.encode()
+                hashed = hash_of(message_id)
+                if (home := owned.home_of(hashed)) != record.place[1]:
+                    return self._moved(record, owned, home)
             except Unreadable as error:
                 return judging.unreadable(record, facts, error)
             except TooLarge:
                 return [judging.publisher.dead_letter(facts, record.value, Reason.TOO_LARGE)]
-            return self._at_home(record, head, facts, owned, hashed)
+            return self._at_home(record, head, facts, owned, mark_of(message_id, record.value or b""), hashed)
 
         return judging.boundary.run(step, lambda: judging.internal(record, facts), at=at(record))
 
     # -- once for each id -------------------------------------------------------------------------
 
-    def _at_home(self, record: Record, head: Head, facts: Facts, owned: Owned, hashed: int) -> list[Output]:
-        asked = owned.ask(head.message_id.encode(), record.value or b"", hashed, self._now_s)
-        if asked.first is not None:
-            return self._again(record, head, facts, same=asked.first == asked.mark.content)
+    def _at_home(
+        self, record: Record, head: Head, facts: Facts, owned: Owned, mark: bytes, hashed: int
+    ) -> list[Output]:
+        first = owned.known.seen.content_of(mark, self._now_s)
+        if first is not None:
+            return self._again(record, head, facts, same=mark.endswith(first))
         self._note_claim(head)
         facts = inherit(head, facts)
         verdict = self._judging.verdict(head, facts)
         outputs = self._judging.carried_out(verdict, record, head, facts)
         # Its producer may mend what we refuse outright, and ask again with the same id.
         if not (isinstance(verdict, End) and verdict.status is Status.REJECTED):
-            owned.admit(asked)
+            owned.admit(mark, hashed, self._now_s)
         return outputs
 
     def _again(self, record: Record, head: Head, facts: Facts, *, same: bool) -> list[Output]:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 from confluent_kafka import KafkaException
 
-from processor.codec.ids import Strange, encode_ids
-from processor.core.seen import mark_of
+from processor.codec.ids import Strange, encode_entry, encode_ids
+from processor.core.seen import ID_BYTES, mark_of
 from processor.kafka.partitioner import hash_of
 from processor.kafka.since import Unwanted
 from processor.stages.clock import SystemClock
@@ -50,13 +50,13 @@ class Topics:
 
 
 def packed(names: Iterable[str], *, partitions: int = 2, at_s: int = NOW_S) -> bytes:
-    marks = [(mark_of(name.encode(), b"content"), hash_of(name.encode())) for name in names]
-    return encode_ids(partitions, at_s, marks)
+    entries = [encode_entry(mark_of(name.encode(), b"content"), hash_of(name.encode())) for name in names]
+    return encode_ids(partitions, at_s, b"".join(entries))
 
 
 def names_in(known: Known, names: Iterable[str]) -> set[str]:
     """Return which of *names* were seen."""
-    return {name for name in names if known.seen.content_of(mark_of(name.encode(), b"").id, NOW_S) is not None}
+    return {name for name in names if known.seen.content_of(mark_of(name.encode(), b""), NOW_S) is not None}
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ def test_it_knows_what_was_written_for_its_partition_with_its_content_and_nothin
 
     assert names_in(known, NAMES) == set(NAMES[:20])
     mark = mark_of(b"m-3", b"content")
-    assert known.seen.content_of(mark.id, NOW_S) == mark.content
+    assert known.seen.content_of(mark, NOW_S) == mark[ID_BYTES:]
 
 
 def test_what_is_older_than_the_horizon_is_left_out(topics: Topics) -> None:
