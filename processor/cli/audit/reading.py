@@ -42,9 +42,10 @@ class Reading:
     One look at the topics; the order in which it looks makes it right beside a processor that runs.
 
     First how far the inbound topics go, then what every group has committed, then what waits behind that, to its end,
-    then the events, to theirs, then what was asked meanwhile. A message is moved or ended by one transaction, so
-    whatever it did in between, a record of it lies behind an offset that was committed before, or its result lies
-    before an end that is read later.
+    then the events, to theirs. A message is moved or ended by one transaction, so whatever it did in between, a record
+    of it lies behind an offset that was committed before, or its result lies before an end that is read later. Then
+    what providers noted, which is there for each of these results; then events again, for the doubts that belong to
+    these calls; then what was asked meanwhile, so that none of it is strange.
     """
 
     def __init__(
@@ -104,8 +105,8 @@ class Reading:
         self._commits()
         self.behind()
 
-    def events(self, starts: Mapping[Place, int]) -> dict[Place, int]:
-        """Read events from *starts* to their ends; returns where these are."""
+    def events(self, starts: Mapping[Place, int], *, later: bool = False) -> dict[Place, int]:
+        """Read events from *starts* to their ends; returns where these are. *later*: other ledgers were read before."""
         ends = dict(starts)
         for message in self._scan(starts):
             place = (message.topic() or "", message.partition() or 0)
@@ -117,17 +118,17 @@ class Reading:
                 self.unreadable += 1
                 continue
             if not isinstance(event, Receipt | Control):
-                self._take(message, event)
+                self._take(message, event, later=later)
         return ends
 
-    def _take(self, message: Message, event: Told) -> None:
+    def _take(self, message: Message, event: Told, *, later: bool) -> None:
         raw, about = message.value() or b"", event.message_id
         if isinstance(event, DeadLetter):
             about = self._about(event)
             if event.value:
                 raw = raw.replace(event.value, b"")  # that is somebody's message, and may be there
         self._secrets.look(_where(message, "value"), raw)
-        self._store.add(about or "", told(event, message.timestamp()[1]))
+        self._store.add(about or "", told(event, message.timestamp()[1], later=later))
 
     def others(self, *topics: str, take: Callable[[Message], object]) -> None:
         """Read topics that say nothing of results, for their keys and headers, and for *take*."""

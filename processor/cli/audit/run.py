@@ -55,6 +55,7 @@ def audited(settings: Settings, files: Files, rules: Rules, secrets: Secrets, si
             reading.others(names.receipts, names.orphans, names.parts, take=_nothing)
             reading.look_at_commits()
         older = _noted(files, bounds, store)
+        ends = reading.events(ends, later=True)
         asked = reading.inbound_since(bounds, noted=files.asked is not None)
         rules = replace(rules, whole=since_ms is None and not any(bounds.starts.values()), recalls=recalls.spans())
         account = _account(store, rules, files)
@@ -62,7 +63,7 @@ def audited(settings: Settings, files: Files, rules: Rules, secrets: Secrets, si
             if not account.lines["lost"].broken:
                 break
             reading.look_again()
-            ends = reading.events(ends)
+            ends = reading.events(ends, later=True)
             asked = reading.inbound_since(asked, noted=False)
             account = _account(store, rules, files)
     looked_through = _through_files(files, secrets)

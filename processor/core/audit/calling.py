@@ -105,7 +105,7 @@ def unfounded(story: Story, rules: Rules) -> Iterator[Finding]:
     """Yield messages that are SENT and that no provider accepted; others may have had theirs in an attempt before."""
     accepted = {call.attempt for call in story.calls if call.accepted}
     for each in story.results:
-        if each.status == Status.SENT and each.attempt not in accepted and None not in accepted:
+        if each.status == Status.SENT and not each.later and each.attempt not in accepted and None not in accepted:
             if each.partial and any(attempt < each.attempt for attempt in accepted if attempt is not None):
                 continue
             yield Finding(f"{story.about}: attempt {each.attempt}")

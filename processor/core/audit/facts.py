@@ -57,6 +57,7 @@ class Result(NamedTuple):
     attempt: int
     provider: str | None
     partial: bool  # some recipients were refused
+    later: bool = False  # published while other ledgers had been read already
 
 
 class Report(NamedTuple):
@@ -82,6 +83,7 @@ class Letter(NamedTuple):
     event_id: str
     reason: str
     named: bool
+    later: bool = False  # as in Result
 
 
 class Act(NamedTuple):
@@ -157,17 +159,17 @@ def asked(origin: Origin, at_ms: int, digest: int, head: Head | None, *, waits: 
     )
 
 
-def told(event: Told, at_ms: int) -> Fact:
+def told(event: Told, at_ms: int, *, later: bool = False) -> Fact:
     """Return the fact of an event; *at_ms* is the timestamp of its record."""
     match event:
         case DeliveryEvent():
             if not event.terminal:
                 return Report(event.event_id, at_ms)
             partial = bool(event.recipients_refused)
-            return Result(event.event_id, event.status, event.reason, event.attempt, event.provider, partial)
+            return Result(event.event_id, event.status, event.reason, event.attempt, event.provider, partial, later)
         case RetryEvent():
             return Retry(event.event_id, event.reason, event.attempt, event.provider, event.next_attempt_at_ms)
         case DeadLetter():
-            return Letter(event.event_id, event.reason, event.message_id is not None)
+            return Letter(event.event_id, event.reason, event.message_id is not None, later)
         case EngagementEvent():
             return Act(event.event_id)
