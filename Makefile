@@ -4,10 +4,10 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.ready
-SOURCES := $(sort $(dir $(wildcard processor/*.py tests/*.py bench/*.py chaos/*.py)))
+SOURCES := $(sort $(dir $(wildcard processor/*.py tests/*.py bench/*.py chaos/*.py fuzz/*.py)))
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: help setup check fmt test test-fast kafka demo bench chaos clean
+.PHONY: help setup check fmt test test-fast fuzz kafka demo bench chaos clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS=$$'\t' read -r verb line; do \
@@ -36,6 +36,9 @@ test: $(STAMP) ## every test, on a real Kafka with real processes; two files at 
 
 test-fast: $(STAMP) ## unit and property tests only: no Kafka, nothing slow
 	$(BIN)/python -m pytest -m "not kafka and not slow"
+
+fuzz: $(STAMP) ## fuzz whatever reads hostile bytes, guided by coverage; SECONDS=60 for each target
+	@$(BIN)/python -m fuzz --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED))
 
 kafka: $(STAMP) ## run a local Kafka and registry until Ctrl-C; prints their addresses
 	@$(BIN)/python -m processor.sandbox.broker

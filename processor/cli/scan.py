@@ -46,6 +46,7 @@ class Scan:
                 "enable.partition.eof": True,
                 "fetch.wait.max.ms": 50,
                 "fetch.queue.backoff.ms": 5,
+                "queued.max.messages.kbytes": 16_384,
             }
         )
 

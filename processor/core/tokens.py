@@ -150,20 +150,23 @@ def _decoded(token: str) -> bytes | None:
 def _ticket(body: bytes) -> Ticket | None:
     """Return what a genuine body says; None for one that a later release wrote otherwise."""
     content = body[1:]
-    if body[0] == _DEFLATED:
-        content = zlib.decompressobj(wbits=-zlib.MAX_WBITS).decompress(content, _CONTENT_BYTES_MAX)
-    parts = content.decode().split(_SEPARATOR)
-    if len(parts) != _FIELDS:
+    try:
+        if body[0] == _DEFLATED:
+            content = zlib.decompressobj(wbits=-zlib.MAX_WBITS).decompress(content, _CONTENT_BYTES_MAX)
+        parts = content.decode().split(_SEPARATOR)
+        if len(parts) != _FIELDS:
+            return None
+        message_id, channel, sent_at, campaign_id, external_id, url, position, address_hash, scope = parts
+        return Ticket(
+            message_id,
+            channel,
+            int(sent_at or 0),
+            campaign_id or None,
+            external_id or None,
+            url or None,
+            int(position or 0),
+            address_hash or None,
+            scope or None,
+        )
+    except (ValueError, zlib.error):  # not deflated, not UTF-8, not a number
         return None
-    message_id, channel, sent_at, campaign_id, external_id, url, position, address_hash, scope = parts
-    return Ticket(
-        message_id,
-        channel,
-        int(sent_at or 0),
-        campaign_id or None,
-        external_id or None,
-        url or None,
-        int(position or 0),
-        address_hash or None,
-        scope or None,
-    )

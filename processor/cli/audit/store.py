@@ -14,7 +14,7 @@ from processor.stages.joining.messages import opened
 _TABLES: Final = """
 pragma journal_mode = off;
 pragma synchronous = off;
-pragma cache_size = -65536;
+pragma cache_size = -16384;
 create table fact (about text, kind integer, body blob);
 begin;
 """
