@@ -79,7 +79,6 @@ def write(command: str, seed: int, found: Mapping[str, Sequence[Findings]], audi
         "found": {nodes: [each.asdict() for each in rows] for nodes, rows in found.items()},
     }
     RESULTS.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
-    results["audits"] = dict(audits)
     told = ", ".join(f"{name} {number}" for name, number in versions().items())
     lines = [
         NOTES.read_text(encoding="utf-8").rstrip(),
