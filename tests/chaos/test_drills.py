@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timed, pytest.mark.timeout(900)]
 
 SEED = int(os.environ["TEST_SEED"])
 MIX = ("killed", "terminated", "frozen", "refusing", "hanging", "flapping", "dropping", "slow")
