@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from processor.core.words import Lane, Reason, Status
 from tests.support.cluster import fresh
+from tests.support.eventually import eventually
 from tests.support.ledgers import Asked
 from tests.support.plant import STAGES, Plant, message, plant
 
@@ -78,6 +80,9 @@ UNREADABLE: dict[str, Callable[[Plant], bytes | None]] = {
     "text that is not UTF-8": lambda works: prefix(works) + varint(2) + b"\xff\xfe" + bytes(60),
     "a union branch that does not exist": lambda works: prefix(works) + varint(1) + b"m" + varint(1) + b"c" + b"\x05",
     "a cut head": lambda works: sent(works, "cut-1")[:20],
+    "half a surrogate pair": lambda works: prefix(works) + varint(3) + b"\xed\xa0\x80" + bytes(60),
+    "a symbol before the first": lambda works: with_purpose(works, -1),
+    "a symbol after the last": lambda works: with_purpose(works, 3),
 }
 
 
@@ -89,6 +94,51 @@ def test_a_record_that_nobody_can_read_is_dead_lettered_whole(works: Plant, kind
 
     assert (letter.reason, letter.value, letter.truncated) == (Reason.UNREADABLE, value, False)
     assert letter.message_id is None
+
+
+def with_purpose(works: Plant, symbol: int) -> bytes:
+    """Return a record whose purpose is the symbol of that number; there are three."""
+    whole = sent(works, "purpose-1")
+    before = len(prefix(works)) + len(b"\x12purpose-1") + len(b"\x0aEmail") + 1 + 1 + 8
+    assert whole[before : before + 1] == varint(1)
+    return whole[:before] + varint(symbol) + whole[before + 1 :]
+
+
+@pytest.mark.parametrize("key", [None, b"", b"\xff\xfe", b"k" * 10_000, b"another-id", b"commproc.marker"])
+def test_the_key_of_a_record_means_nothing(works: Plant, key: bytes | None) -> None:
+    message_id = fresh("keyed")
+    works.put(sent(works, message_id), Asked(message_id), works.names.outbound, key=key)
+    works.flush()
+    works.drained(within_s=20)
+
+    assert [each.status for each in works.ledgers().delivery if each.message_id == message_id] == [Status.SENT]
+
+
+@pytest.mark.slow
+def test_200_mb_in_a_batch_of_200_kb_are_rejected_and_do_not_fill_the_memory(works: Plant) -> None:
+    bomb = prefix(works) + bytes(200_000_000)
+    producer = works.cluster.producer(**{"message.max.bytes": 250_000_000, "compression.type": "gzip"})
+    producer.produce(works.names.outbound, bomb, partition=1)
+    assert producer.flush(60) == 0
+    after = fresh("after")
+    works.put(sent(works, after), Asked(after), works.names.outbound, partition=1)
+    works.flush()
+
+    def letters() -> list[DeadLetter]:
+        return [each for each in works.ledgers().dead if each.value_size_bytes == len(bomb)]
+
+    (letter,) = eventually(letters, within_s=60)
+    works.drained(within_s=20)
+    assert (letter.reason, letter.truncated) == (Reason.TOO_LARGE, True)
+    assert all(works.alive().values())
+    assert highest_mib(works, "intake") < 1_200
+    works.asked[letter.origin] = Asked(None)
+
+
+def highest_mib(works: Plant, stage: str) -> int:
+    """Return the most memory that a process has had (Linux)."""
+    status = Path(f"/proc/{works.processes[f'{stage}/0'].pid}/status").read_text(encoding="ascii")
+    return int(status.split("VmHWM:")[1].split()[0]) // 1_024
 
 
 @pytest.mark.parametrize("kind", ["a cut content", "a trailing byte", "2*10**8 copies"])
