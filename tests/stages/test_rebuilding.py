@@ -86,8 +86,9 @@ def test_it_knows_what_was_written_for_its_partition_with_its_content_and_nothin
 
 
 def test_what_is_older_than_the_horizon_is_left_out(topics: Topics) -> None:
-    topics.put(packed(NAMES[:10], at_s=NOW_S - HORIZON_MS // 1_000 - 60))
-    topics.put(packed(NAMES[10:20], at_s=NOW_S - HORIZON_MS // 1_000 + 60))
+    over_s = SystemClock().now_ms() // 1_000 - HORIZON_MS // 1_000  # now, and not when the tests began
+    topics.put(packed(NAMES[:10], at_s=over_s - 60))
+    topics.put(packed(NAMES[10:20], at_s=over_s + 60))
 
     known = topics.known()
 
