@@ -97,8 +97,9 @@ def recalled(story: Story, rules: Rules) -> Iterator[Finding]:
     spans = [span for each in story.asked[:1] for key in _names(story, each) for span in rules.recalls.get(key, ())]
     for call in story.calls:
         at_ms = call.first_byte_ms - rules.latency_ms - rules.skew_ms
-        if any(from_ms + RECALL_BINDS_MS < at_ms and call.first_byte_ms < until_ms for from_ms, until_ms in spans):
-            yield Finding(f"{story.about}: attempt {call.attempt}")
+        since = [from_ms for from_ms, until_ms in spans if from_ms + RECALL_BINDS_MS < at_ms < until_ms]
+        if since:
+            yield Finding(f"{story.about}: attempt {call.attempt}, {call.first_byte_ms - min(since)} ms after it")
 
 
 def unfounded(story: Story, rules: Rules) -> Iterator[Finding]:
