@@ -49,7 +49,7 @@ def test_500_messages_add_up_and_nothing_is_left_behind(kafka: Broker, tmp_path:
     assert counted(README.read_text(encoding="utf-8")) == counted(done.stdout), "the README shows a real run"
     assert not re.search(r"@demo\.example|\+1555", done.stdout + done.stderr), "a recipient"
     assert topics(kafka, done.stdout) == []
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.iterdir()) == [], done.stdout
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
@@ -63,7 +63,7 @@ def test_a_demo_that_is_asked_to_stop_ends_all_that_it_started(
         assert demo.returncode != 0
         assert not any(map(alive, pids))
         assert topics(kafka, told + rest) == []
-        assert list(tmp_path.iterdir()) == []
+        assert list(tmp_path.iterdir()) == [], told + rest
 
 
 def test_no_process_outlives_a_demo_that_is_killed(kafka: Broker, tmp_path: Path) -> None:
