@@ -14,7 +14,7 @@ from processor.cli.common import FAILED, fail
 from processor.cli.demo.account import Account, latencies_ms
 from processor.cli.demo.feed import Feed
 from processor.cli.demo.held import held
-from processor.cli.demo.mix import MISTAKE, WAITING, mix, newsletters
+from processor.cli.demo.mix import CASES, MISTAKE, WAITING, mix, newsletters
 from processor.cli.demo.readers import Readers
 from processor.cli.demo.screen import Screen, Snapshot, snapshot_statuses
 from processor.cli.demo.stack import Stack
@@ -33,7 +33,6 @@ EXAMPLES: Final = """Examples:
   commproc demo --keep
 """
 DONE_WITHIN_S: Final = 60.0
-RECALL_AFTER_S: Final = 3.0
 _POLL_S: Final = 0.25
 
 
@@ -88,7 +87,7 @@ def _watch(stack: Stack, feed: Feed, watch: Watch, readers: Readers, screen: Scr
     while not (settled := feed.done and _settled(feed, watch) and _read(readers, watch)):
         watch.poll(_POLL_S)
         screen.show(_snapshot(feed, watch, monotonic() - began_s))
-        if not recalled and monotonic() - began_s > RECALL_AFTER_S:
+        if not recalled and _asked_by_mistake(feed):
             recalled = True
             stack.recall(MISTAKE)
         if stack.ended() or monotonic() - began_s > DONE_WITHIN_S:
@@ -97,6 +96,12 @@ def _watch(stack: Stack, feed: Feed, watch: Watch, readers: Readers, screen: Scr
     if not settled:
         gone = ", ".join(stack.ended()) or "nothing"
         screen.say("given up", f"not every message had ended; processes that had ended by themselves: {gone}")
+
+
+def _asked_by_mistake(feed: Feed) -> bool:
+    """Tell whether the whole campaign was asked for that is to be recalled: a moment later it may be due."""
+    asked = sum(each.ask.case.campaign == MISTAKE for each in feed.acknowledged.copy().values())
+    return asked == sum(case.count for case in CASES if case.campaign == MISTAKE)
 
 
 def _settled(feed: Feed, watch: Watch) -> bool:

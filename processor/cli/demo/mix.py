@@ -126,7 +126,7 @@ CASES: Final = (
         10,
         "CANCELLED recalled",
         (NEWS, SMS),
-        times=_starts_in(10_000),
+        times=_starts_in(15_000),
         over_ms=1_000,
         campaign=MISTAKE,
     ),
