@@ -36,19 +36,7 @@ class Scan:
         self._ends = ends
         self._open = set(starts)
         self._follow = follow
-        self._consumer = Consumer(
-            connection.common()
-            | {
-                "group.id": "commproc.cli",  # needed by the client; never joined, nothing is committed
-                "isolation.level": "read_committed",
-                "enable.auto.commit": False,
-                "auto.offset.reset": "earliest",
-                "enable.partition.eof": True,
-                "fetch.wait.max.ms": 50,
-                "fetch.queue.backoff.ms": 5,
-                "queued.max.messages.kbytes": 16_384,
-            }
-        )
+        self._consumer = Consumer(connection.reader("commproc.cli", wait_ms=50))
 
     def __enter__(self) -> Self:
         """Begin."""

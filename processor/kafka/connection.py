@@ -55,6 +55,24 @@ class Connection:
         }
         return settings if instance is None else settings | {"group.instance.id": instance}
 
+    def reader(self, name: str, *, wait_ms: int = 20) -> dict[str, Any]:
+        """
+        Return the settings of a consumer of committed records that is in no group, and commits nothing.
+
+        The client wants a group's *name* all the same. A fetch of nothing is answered after *wait_ms*.
+        """
+        return self.common() | {
+            "group.id": name,
+            "isolation.level": "read_committed",
+            "enable.auto.commit": False,
+            "auto.offset.reset": "earliest",
+            "enable.partition.eof": True,
+            "fetch.wait.max.ms": wait_ms,
+            "fetch.queue.backoff.ms": 5,
+            "fetch.error.backoff.ms": 50,
+            "queued.max.messages.kbytes": 16_384,
+        }
+
     def producer(self, transactional_id: str, on_delivery: Callable[[Any, Any], None]) -> dict[str, Any]:
         """Return the settings of a transactional producer that reports only failed deliveries."""
         return self.common() | {

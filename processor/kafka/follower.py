@@ -27,20 +27,7 @@ class Follower:
         self._next: dict[Place, int] = dict.fromkeys(places, -1)  # the offset that comes next; -1: not known
         self._unread = set(places)
         self._level_at_s = self._ask_at_s = monotonic_s()
-        self._consumer = Consumer(
-            connection.common()
-            | {
-                "group.id": "commproc.follower",  # needed by the client; never joined, nothing is committed
-                "isolation.level": "read_committed",
-                "enable.auto.commit": False,
-                "auto.offset.reset": "earliest",
-                "enable.partition.eof": True,
-                "fetch.wait.max.ms": 50,
-                "fetch.queue.backoff.ms": 5,
-                "fetch.error.backoff.ms": 50,
-                "queued.max.messages.kbytes": 16_384,
-            }
-        )
+        self._consumer = Consumer(connection.reader("commproc.follower", wait_ms=50))
         self._consumer.assign([TopicPartition(*place, OFFSET_BEGINNING) for place in places])
 
     @property

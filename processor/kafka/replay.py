@@ -26,20 +26,7 @@ class Replay:
         self._partitions = partitions
         self._since_ms = since_ms
         self._ended: set[int] = set()
-        self._consumer = Consumer(
-            connection.common()
-            | {
-                "group.id": f"{topic}.replay",  # needed by the client; never joined, nothing is committed
-                "isolation.level": "read_committed",
-                "enable.auto.commit": False,
-                "auto.offset.reset": "earliest",
-                "enable.partition.eof": True,
-                "fetch.wait.max.ms": 20,
-                "fetch.queue.backoff.ms": 5,
-                "fetch.error.backoff.ms": 50,
-                "queued.max.messages.kbytes": 16_384,
-            }
-        )
+        self._consumer = Consumer(connection.reader(f"{topic}.replay"))
 
     @property
     def current(self) -> bool:
@@ -68,7 +55,7 @@ class Replay:
         asked = [TopicPartition(self._topic, each, self._since_ms) for each in range(self._partitions)]
         try:
             # Before the times: where nothing is that young, what comes behind this end is.
-            ends = {part.partition: self._end(part) for part in asked}
+            ends = {part.partition: end_of(self._consumer, part) for part in asked}
             found = self._consumer.offsets_for_times(asked, _ANSWER_S)
         except KafkaException:
             self._consumer.poll(_AGAIN_S)
@@ -79,12 +66,6 @@ class Replay:
         self.positions = starts
         self._consumer.assign([TopicPartition(self._topic, each, offset) for each, offset in starts.items()])
         return True
-
-    def _end(self, part: TopicPartition) -> int:
-        marks = self._consumer.get_watermark_offsets(part, _ANSWER_S)
-        if marks is None:
-            raise KafkaException(KafkaError(KafkaError._TIMED_OUT))  # noqa: SLF001
-        return int(marks[1])
 
     def _handed_over(self, message: Message) -> bool:
         error, partition, offset = message.error(), message.partition() or 0, message.offset() or 0
@@ -97,3 +78,11 @@ class Replay:
         elif error.fatal():
             raise KafkaException(error)
         return False
+
+
+def end_of(consumer: Consumer, place: TopicPartition) -> int:
+    """Return the offset behind the last record of a partition, as *consumer* is let see it; raises `KafkaException`."""
+    marks = consumer.get_watermark_offsets(place, _ANSWER_S)
+    if marks is None:
+        raise KafkaException(KafkaError(KafkaError._TIMED_OUT))  # noqa: SLF001 - librdkafka's own name
+    return int(marks[1])

@@ -8,6 +8,7 @@ from typing import Final, Self
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from processor.kafka.connection import Connection
+from processor.kafka.replay import end_of
 
 _ANSWER_S: Final = 2.0
 _POLL_S: Final = 0.1
@@ -35,17 +36,8 @@ class Since:
         self._topic = topic
         self._since_ms = since_ms
         self._wanted = wanted
-        settings = connection.common() | {
-            "group.id": f"{topic}.since",  # needed by the client; never joined, nothing is committed
-            "enable.auto.commit": False,
-            "auto.offset.reset": "earliest",
-            "enable.partition.eof": True,
-            "fetch.wait.max.ms": 20,
-            "fetch.queue.backoff.ms": 5,
-            "fetch.error.backoff.ms": 50,
-            "queued.max.messages.kbytes": 16_384,
-        }
-        self._reader = Consumer(settings | {"isolation.level": "read_committed"})
+        settings = connection.reader(f"{topic}.since")
+        self._reader = Consumer(settings)
         self._ends = Consumer(settings | {"isolation.level": "read_uncommitted"})  # tells where a log really ends
 
     def __enter__(self) -> Self:
@@ -88,18 +80,11 @@ class Since:
         """Return the first offset since the instant and the one behind the last; equal where there is none."""
         place = TopicPartition(self._topic, partition)
         # Before the times: where nothing committed is that young, what comes behind this end may be.
-        stable = _end(self._reader, place)
+        stable = end_of(self._reader, place)
         (found,) = self._reader.offsets_for_times([TopicPartition(self._topic, partition, self._since_ms)], _ANSWER_S)
         if found.error is not None:
             raise KafkaException(found.error)
-        return found.offset if found.offset >= 0 else stable, _end(self._ends, place)
-
-
-def _end(consumer: Consumer, place: TopicPartition) -> int:
-    marks = consumer.get_watermark_offsets(place, _ANSWER_S)
-    if marks is None:
-        raise KafkaException(KafkaError(KafkaError._TIMED_OUT))  # noqa: SLF001 - librdkafka's own name
-    return int(marks[1])
+        return found.offset if found.offset >= 0 else stable, end_of(self._ends, place)
 
 
 def _after(message: Message) -> int:
