@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import base64
 import shutil
-import subprocess
 import tempfile
-import uuid
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from processor.sandbox.child import Child
-from processor.sandbox.local_kafka import LOGGING, POM, SETTINGS, VERSION
-from processor.sandbox.maven import fetched, java
+from processor.sandbox.local_kafka import LOGGING, SETTINGS, VERSION, format_storage, kafka_jars, short_uuid
+from processor.sandbox.maven import java
 from processor.sandbox.ports import free_port
 from processor.sandbox.probe import admin_client, kafka_answers
-from processor.sandbox.service import DidNotStart
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -27,11 +23,6 @@ if TYPE_CHECKING:
 HEAP: Final = ("-Xms256M", "-Xmx512M")
 ASK_FOR_S: Final = 5.0
 READY_WITHIN_S: Final = 240.0  # after a crash it recovers the log of each partition, on a busy machine for minutes
-
-
-def short_uuid() -> str:
-    """Return a new id as Kafka writes them; one that begins with a hyphen would be taken for an option."""
-    return base64.urlsafe_b64encode(b"\0" + uuid.uuid4().bytes[1:]).decode().rstrip("=")
 
 
 @dataclass(slots=True)
@@ -163,18 +154,8 @@ class LocalCluster:
         lines = (f"{key}={value}\n" for key, value in {**SETTINGS, **node.settings(self.nodes)}.items())
         (node.folder / "server.properties").write_text("".join(lines))
         voters = ",".join(f"{each.number}@127.0.0.1:{each.controller}:{each.directory}" for each in self.nodes)
-        arguments = ("format", "-t", self._id, "--initial-controllers", voters, "-c", "server.properties")
-        done = subprocess.run(
-            [*self._java, "kafka.tools.StorageTool", *arguments],
-            cwd=node.folder,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=READY_WITHIN_S,
-        )
-        if done.returncode:
-            raise DidNotStart(f"Kafka's storage tool failed:\n{(done.stdout + done.stderr)[-2000:]}")
+        options = ("-t", self._id, "--initial-controllers", voters)
+        format_storage(self._java, node.folder, *options, within_s=READY_WITHIN_S)
 
     def _start(self, nodes: Sequence[Node]) -> None:
         """Start *nodes* together: a controller alone answers nobody."""
@@ -195,9 +176,4 @@ def _addresses(ports: Mapping[str, int]) -> str:
 
 def start_local_cluster(nodes: int, environ: Mapping[str, str], *, detours: Sequence[int] = ()) -> LocalCluster:
     """Start a cluster, downloading Kafka the first time. Raises `NotAvailable` without Java 17+ or Maven."""
-
-    def goals(target: Path) -> Iterator[str]:
-        yield from ("-f", str(POM), "dependency:copy-dependencies", f"-DoutputDirectory={target}")
-
-    jars = fetched(f"kafka-{VERSION}", goals, environ)
-    return LocalCluster(nodes, java_path=java(environ), jars=jars, detours=detours)
+    return LocalCluster(nodes, java_path=java(environ), jars=kafka_jars(environ), detours=detours)

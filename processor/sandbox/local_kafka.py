@@ -18,7 +18,7 @@ from processor.sandbox.probe import admin_client, kafka_answers
 from processor.sandbox.service import Broker, DidNotStart
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 VERSION: Final = "4.3.1"
 POM: Final = Path(__file__).with_name("kafka-pom.xml")
@@ -64,7 +64,7 @@ class LocalBroker(Broker):
     def __init__(self, *, java_path: str, jars: Path) -> None:
         self._java = (java_path, "-cp", f"{jars}/*")
         self._folder = Path(tempfile.mkdtemp(prefix="commproc-kafka-"))
-        self._cluster = base64.urlsafe_b64encode(b"\0" + uuid.uuid4().bytes[1:]).decode().rstrip("=")
+        self._cluster = short_uuid()
         try:
             self._child = self._first_start()
         except BaseException:
@@ -122,18 +122,7 @@ class LocalBroker(Broker):
 
     def _format(self) -> None:
         shutil.rmtree(self._folder / "data", ignore_errors=True)
-        arguments = ("format", "--standalone", "-t", self._cluster, "-c", "server.properties")
-        done = subprocess.run(
-            [*self._java, "kafka.tools.StorageTool", *arguments],
-            cwd=self._folder,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=READY_WITHIN_S,
-        )
-        if done.returncode:
-            raise DidNotStart(f"Kafka's storage tool failed:\n{(done.stdout + done.stderr)[-2000:]}")
+        format_storage(self._java, self._folder, "--standalone", "-t", self._cluster, within_s=READY_WITHIN_S)
 
     def _start(self) -> Child:
         program, *classpath = self._java
@@ -148,10 +137,35 @@ class LocalBroker(Broker):
         return child
 
 
-def start_local_broker(environ: Mapping[str, str]) -> Broker:
-    """Start a broker, downloading Kafka the first time. Raises `NotAvailable` without Java 17+ or Maven."""
+def short_uuid() -> str:
+    """Return a new id as Kafka writes them; one that begins with a hyphen would be taken for an option."""
+    return base64.urlsafe_b64encode(b"\0" + uuid.uuid4().bytes[1:]).decode().rstrip("=")
+
+
+def format_storage(java_command: Sequence[str], folder: Path, *options: str, within_s: float) -> None:
+    """Prepare the data folder that `server.properties` in *folder* names. Raises `DidNotStart`."""
+    done = subprocess.run(
+        [*java_command, "kafka.tools.StorageTool", "format", *options, "-c", "server.properties"],
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=within_s,
+    )
+    if done.returncode:
+        raise DidNotStart(f"Kafka's storage tool failed:\n{(done.stdout + done.stderr)[-2000:]}")
+
+
+def kafka_jars(environ: Mapping[str, str]) -> Path:
+    """Return the folder with Kafka's jars, downloaded the first time. Raises `NotAvailable` without Maven."""
 
     def goals(target: Path) -> Iterator[str]:
         yield from ("-f", str(POM), "dependency:copy-dependencies", f"-DoutputDirectory={target}")
 
-    return LocalBroker(java_path=java(environ), jars=fetched(f"kafka-{VERSION}", goals, environ))
+    return fetched(f"kafka-{VERSION}", goals, environ)
+
+
+def start_local_broker(environ: Mapping[str, str]) -> Broker:
+    """Start a broker, downloading Kafka the first time. Raises `NotAvailable` without Java 17+ or Maven."""
+    return LocalBroker(java_path=java(environ), jars=kafka_jars(environ))
