@@ -7,7 +7,7 @@ walk over the buckets, a lock for the one found) and this one 0.69.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate
 from threading import Lock
 from typing import Final, Generic, TypeVar
@@ -65,17 +65,15 @@ S = TypeVar("S", Count, Spread)
 class Labelled(Collector, Generic[S]):
     """The series of one metric, by the values of its labels."""
 
-    def __init__(self, name: str, meaning: str, labels: Sequence[str]) -> None:
-        """Begin without a series."""
+    def __init__(self, name: str, meaning: str, labels: Sequence[str], make: Callable[[], S]) -> None:
+        """Begin without a series; *make* returns a new one."""
         self._name, self._meaning, self._labels = name, meaning, labels
+        self._make: Callable[[], S] = make
         self._series: dict[Row, S] = {}
 
     def labels(self, *row: str) -> S:
         """Return the series of *row*; made at the first call, from whichever thread."""
-        return self._series.setdefault(row, self._made())
-
-    def _made(self) -> S:
-        raise NotImplementedError
+        return self._series.setdefault(row, self._make())
 
     def _all(self) -> list[tuple[Row, S]]:
         return list(self._series.items())  # a thread may add to it while we are being scraped
@@ -84,8 +82,9 @@ class Labelled(Collector, Generic[S]):
 class Counters(Labelled[Count]):
     """A counter with labels; its name ends in `_total`."""
 
-    def _made(self) -> Count:
-        return Count()
+    def __init__(self, name: str, meaning: str, labels: Sequence[str]) -> None:
+        """Begin without a series."""
+        super().__init__(name, meaning, labels, Count)
 
     def collect(self) -> Iterable[Metric]:
         """Return its series as they are now."""
@@ -100,12 +99,9 @@ class Histograms(Labelled[Spread]):
 
     def __init__(self, name: str, meaning: str, labels: Sequence[str], buckets: Sequence[float]) -> None:
         """Begin without a series."""
-        super().__init__(name, meaning, labels)
-        self._bounds: Final = tuple(buckets)
-        self._edges: Final = [*map(str, self._bounds), "+Inf"]
-
-    def _made(self) -> Spread:
-        return Spread(self._bounds)
+        bounds = tuple(buckets)
+        super().__init__(name, meaning, labels, lambda: Spread(bounds))
+        self._edges: Final = [*map(str, bounds), "+Inf"]
 
     def collect(self) -> Iterable[Metric]:
         """Return its series as they are now."""
