@@ -10,11 +10,10 @@ Their instants are spread evenly; beside them others come that may go at once, s
 from __future__ import annotations
 
 import argparse
-import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from bench.works import Works, now_ms, quantiles, text, works
+from bench.works import Stream, Works, now_ms, quantiles, text, works
 from processor.sandbox.broker import find_broker
 
 if TYPE_CHECKING:
@@ -32,78 +31,60 @@ def appointments(count: int, first_ms: int, spread_ms: int) -> Iterator[Message]
         yield text(f"due-{number}", start_at_ms=first_ms + slot * spread_ms // count)
 
 
-def beside(made: Works, per_s: float, until_s: float) -> None:
-    """Ask for what may go at once, at a steady rate."""
-    number, begun_s = 0, time.monotonic()
-    while (now_s := time.monotonic()) < until_s:
-        wanted = int((now_s - begun_s) * per_s)
-        made.ask(text(f"beside-{each}") for each in range(number, wanted))
-        number = wanted
-        time.sleep(0.1)
+class Death(NamedTuple):
+    """When the delay stage was killed, and when it was ready again; Unix ms."""
+
+    began_ms: int
+    ready_ms: int
+
+    def touches(self, due_ms: int, late_ms: int) -> bool:
+        """Tell whether a message was due or called between the death and 5 s after it was over."""
+        return self.began_ms <= due_ms + max(0, late_ms) and due_ms <= self.ready_ms + 5_000
 
 
 def main() -> None:
+    asked = _arguments()
+    spread_s = asked.minutes * 60
+    with find_broker() as broker, works(broker.bootstrap, "lateness") as made:
+        first_ms = now_ms() + int(FIRST_S * 1_000)
+        messages = list(appointments(asked.messages, first_ms, int(spread_s * 1_000)))
+        due = {each.head.message_id: each.head.start_at_ms or 0 for each in messages}
+        made.ask(messages)
+        if now_ms() >= first_ms:
+            raise RuntimeError("asking for them took longer than until the first is due")
+        ends_s = time.monotonic() + FIRST_S + spread_s
+        beside = Stream(made, "beside", per_s=asked.beside)
+        death = _died(made, FIRST_S + spread_s / 2) if asked.kill else None
+        time.sleep(max(0.0, ends_s - time.monotonic()))  # the schedule of the measurement
+        beside.end()
+        arrived = made.arrived("due", asked.messages, within_s=120)
+        calls = made.called()
+    late = {name: at_ms - due[name] for name, at_ms in arrived.items()}
+    beside_them = f"{asked.beside:g} a second beside"
+    say(f"{asked.messages:,} messages due over {asked.minutes:g} minutes, {beside_them}", list(late.values()))
+    print(f"early: {sum(each < 0 for each in late.values())}; calls in all: {calls:,}")
+    if death is not None:
+        touched = {name: each for name, each in late.items() if death.touches(due[name], each)}
+        print(f"delay stage killed and ready again after {death.ready_ms - death.began_ms:,} ms")
+        say("of these, due or called from then to 5 s after", list(touched.values()))
+        say("all others", [each for name, each in late.items() if name not in touched])
+
+
+def _died(made: Works, after_s: float) -> Death:
+    time.sleep(after_s)  # the schedule of the measurement
+    began_ms = now_ms()
+    made.kill("delay")
+    made.start("delay")
+    return Death(began_ms, now_ms())
+
+
+def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--messages", type=int, default=100_000)
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--beside", type=float, default=100.0, help="messages a second that may go at once")
     parser.add_argument("--kill", action="store_true")
-    asked = parser.parse_args()
-    spread_s = asked.minutes * 60
-    with find_broker() as broker, works(broker.bootstrap, "lateness") as made:
-        first_ms = now_ms() + int(FIRST_S * 1_000)
-        due = {
-            each.head.message_id: each.head.start_at_ms or 0
-            for each in appointments(asked.messages, first_ms, int(spread_s * 1_000))
-        }
-        made.ask(appointments(asked.messages, first_ms, int(spread_s * 1_000)))
-        if now_ms() >= first_ms:
-            raise RuntimeError("asking for them took longer than until the first is due")
-        ends_s = time.monotonic() + FIRST_S + spread_s
-        load = threading.Thread(target=beside, args=(made, asked.beside, ends_s))
-        load.start()
-        died_ms: tuple[int, int] | None = None
-        if asked.kill:
-            time.sleep(FIRST_S + spread_s / 2)  # the schedule of the measurement
-            began_ms = now_ms()
-            made.kill("delay")
-            made.start("delay")
-            died_ms = (began_ms, now_ms())
-        load.join()
-        until_s = time.monotonic() + 120
-        late: dict[str, int] = {}
-        while len(late) < asked.messages and time.monotonic() < until_s:
-            time.sleep(1)
-            late = {
-                each.message_id: each.first_byte_ms - due[each.message_id]
-                for each in made.calls()
-                if each.message_id in due
-            }
-        if len(late) != asked.messages:
-            raise RuntimeError(f"{len(late):,} of {asked.messages:,} arrived")
-        calls = made.called()
-    say(
-        f"{asked.messages:,} messages due over {asked.minutes:g} minutes, {asked.beside:g} a second beside",
-        list(late.values()),
-    )
-    print(f"early: {sum(each < 0 for each in late.values())}; calls in all: {calls:,}")
-    if died_ms is not None:
-        began_ms, ready_ms = died_ms
-        touched = [
-            each
-            for name, each in late.items()
-            if began_ms <= due[name] + max(0, each) and due[name] <= ready_ms + 5_000
-        ]
-        print(f"delay stage killed and ready again after {ready_ms - began_ms:,} ms")
-        say("of these, due or called from then to 5 s after", touched)
-        say(
-            "all others",
-            [
-                each
-                for name, each in late.items()
-                if not (began_ms <= due[name] + max(0, each) and due[name] <= ready_ms + 5_000)
-            ],
-        )
+    return parser.parse_args()
 
 
 def say(what: str, late_ms: list[int]) -> None:

@@ -10,85 +10,48 @@ What is told is the longest time between two calls of the provider around the de
 from __future__ import annotations
 
 import argparse
-import threading
 import time
 from itertools import pairwise
 from statistics import median
 
-from bench.works import Works, now_ms, text, works
+from bench.works import Stream, Works, now_ms, works
 from processor.sandbox.broker import find_broker
 
 PER_S = 100
 BEFORE_S, WATCHED_S = 5.0, 40.0
 
 
-class Stream:
-    """Asks for messages at a steady rate until told to end."""
-
-    def __init__(self, made: Works, name: str) -> None:
-        self._made, self._name = made, name
-        self._ended = threading.Event()
-        self.asked = 0
-        self._thread = threading.Thread(target=self._run)
-        self._thread.start()
-
-    def _run(self) -> None:
-        begun_s = time.monotonic()
-        while not self._ended.wait(0.02):
-            wanted = int((time.monotonic() - begun_s) * PER_S)
-            self._made.ask(text(f"{self._name}-{each}") for each in range(self.asked, wanted))
-            self.asked = wanted
-
-    def end(self) -> None:
-        self._ended.set()
-        self._thread.join()
-
-
-def longest_wait_s(made: Works, name: str, died_ms: int) -> float:
-    """Return the longest time that a message asked for around the death of a process was without a call."""
-    at_ms = sorted(each.first_byte_ms for each in made.calls() if (each.message_id or "").startswith(f"{name}-"))
-    near = [each for each in at_ms if each >= died_ms - 1_000]
-    return max(later - sooner for sooner, later in pairwise(near)) / 1_000
-
-
 def same_slot(made: Works, name: str) -> float:
-    """Kill the only dispatcher, and start its slot at once."""
-    stream = Stream(made, name)
+    """Kill the only dispatcher, and start its slot at once; returns the longest time without a call."""
+    stream = Stream(made, name, per_s=PER_S)
     time.sleep(BEFORE_S)  # the schedule of the measurement, as below
     died_ms = now_ms()
     made.kill("dispatch")
     made.start("dispatch")
     stream.end()
-    _arrived(made, name, stream.asked)
-    return longest_wait_s(made, name, died_ms)
+    at_ms = sorted(made.arrived(name, stream.asked, within_s=90).values())
+    near = [each for each in at_ms if each >= died_ms - 1_000]
+    return max(later - sooner for sooner, later in pairwise(near)) / 1_000
 
 
 def other_member(made: Works, name: str) -> float:
-    """Kill one of two dispatchers, whose partitions are the other's once its session has ended."""
+    """
+    Kill one of two dispatchers, whose partitions are the other's once its session has ended.
+
+    The survivor's own partitions go on, so the calls have no gap: the wait is that of the messages themselves.
+    """
     made.start("dispatch", slot="1")
-    stream = Stream(made, name)
+    stream, begun_ms = Stream(made, name, per_s=PER_S), now_ms()
     time.sleep(BEFORE_S)
-    died_ms = now_ms()
     made.kill("dispatch", slot="1")
     time.sleep(WATCHED_S)
     stream.end()
-    _arrived(made, name, stream.asked)
-    arrived = {each.message_id: each.first_byte_ms for each in made.calls() if (each.message_id or "").startswith(name)}
-    # The survivor's own partitions go on, so the calls have no gap: the wait is that of the messages themselves.
-    begun_ms = died_ms - int(BEFORE_S * 1_000)
-    return max(at_ms - (begun_ms + _number(each) * 1_000 / PER_S) for each, at_ms in arrived.items() if each) / 1_000
+    arrived = made.arrived(name, stream.asked, within_s=90)
+    return max(at_ms - (begun_ms + _number(each) * 1_000 / PER_S) for each, at_ms in arrived.items()) / 1_000
 
 
 def _number(message_id: str) -> int:
     return int(message_id.rpartition("-")[2])
-
-
-def _arrived(made: Works, name: str, count: int) -> None:
-    until_s = time.monotonic() + 90
-    while len({each.message_id for each in made.calls() if (each.message_id or "").startswith(f"{name}-")}) < count:
-        if time.monotonic() > until_s:
-            raise TimeoutError("messages are missing a minute and a half after the death of a process")
-        time.sleep(0.5)
 
 
 def main() -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import threading
-import time
 from typing import TYPE_CHECKING, Any
 
 from bench.works import CHANNEL, PASSWORDS, STAGES, Works, quantiles, text, works
@@ -47,22 +46,10 @@ class Watch:
         name = f"otp-{self._round}"
         asked = [text(f"{name}-{n}", PASSWORDS, priority=9, purpose=Purpose.OTP) for n in range(self._count)]
         acknowledged = self._made.ask_urgently(asked, per_s=PER_S)
-        arrived = self._arrived(name)
+        arrived = self._made.arrived(name, self._count, within_s=60)
         if sorted(arrived) != sorted(acknowledged):
-            raise RuntimeError(f"{len(arrived)} of {len(acknowledged)} passwords arrived, or one of them twice")
+            raise RuntimeError(f"{len(acknowledged)} passwords were acknowledged, and {len(arrived)} arrived")
         return [arrived[each] - at_ms for each, at_ms in acknowledged.items()]
-
-    def _arrived(self, name: str) -> dict[str, float]:
-        until_s = time.monotonic() + 60
-        while True:
-            found = {
-                each.message_id: float(each.first_byte_ms)
-                for each in self._made.calls()
-                if each.message_id is not None and each.message_id.startswith(f"{name}-")
-            }
-            if len(found) == self._count or time.monotonic() > until_s:
-                return found
-            time.sleep(0.5)
 
 
 def told(what: str, took_ms: list[float], idle_p99_ms: float | None = None) -> float:

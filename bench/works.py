@@ -7,6 +7,7 @@ import math
 import os
 import sys
 import tempfile
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -176,6 +177,20 @@ class Works:
         """Return what the provider was sent so far."""
         return read_ledger(self.folder / "ledger.jsonl")
 
+    def arrived(self, name: str, count: int, *, within_s: float) -> dict[str, int]:
+        """Return when each message `name-…` first reached the provider (Unix ms), once *count* of them have."""
+        until_s = time.monotonic() + within_s
+        while True:
+            found: dict[str, int] = {}
+            for each in self.calls():
+                if each.message_id is not None and each.message_id.startswith(f"{name}-"):
+                    found.setdefault(each.message_id, each.first_byte_ms)
+            if len(found) >= count:
+                return found
+            if time.monotonic() > until_s:
+                raise TimeoutError(f"{len(found):,} messages of {count:,} within {within_s:g} s; see {self.folder}")
+            time.sleep(0.5)
+
     def called(self) -> int:
         """Return how many calls the provider has had."""
         with (self.folder / "ledger.jsonl").open("rb") as ledger:
@@ -193,6 +208,30 @@ class Works:
         """End everything."""
         for child in (*self._stages.values(), self._sandbox):
             child.kill()
+
+
+class Stream:
+    """Asks for messages `name-…` at a steady rate until told to end."""
+
+    def __init__(self, made: Works, name: str, *, per_s: float) -> None:
+        """Begin at once."""
+        self._made, self._name, self._per_s = made, name, per_s
+        self._ended = threading.Event()
+        self.asked = 0
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def end(self) -> None:
+        """Ask for no more."""
+        self._ended.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        begun_s = time.monotonic()
+        while not self._ended.wait(0.02):
+            wanted = int((time.monotonic() - begun_s) * self._per_s)
+            self._made.ask(text(f"{self._name}-{each}") for each in range(self.asked, wanted))
+            self.asked = wanted
 
 
 @contextmanager
