@@ -83,7 +83,7 @@ def findings(
         messages=len(own.asked),
         ended={str(status): count for status, count in sorted(own.statuses().items())},
         in_doubt=len(own.in_doubt),
-        extra_calls=_accepted_again(own),
+        extra_calls=sum(max(0, story.acceptances - 1) for story in own.stories()),
         drain_s=round(drain_s, 1),
         password_worst_ms=max(waits_ms, default=0),
         retried=dict(sorted(Counter(str(each.reason) for each in own.retry).items())),
@@ -151,15 +151,6 @@ def _broken(ledgers: Ledgers, arrived_ms: Callable[[int], list[int]]) -> dict[st
         for told in clocks
     )
     return {name: line for name, line in least.items() if name in most}
-
-
-def _accepted_again(ledgers: Ledgers) -> int:
-    """Return the acceptances of messages beyond the first, for the recipient for whom there were most."""
-    each = Counter((entry.message_id, to) for entry in ledgers.provider if entry.accepted for to in entry.recipients)
-    most: Counter[str | None] = Counter()
-    for (message_id, _), count in each.items():
-        most[message_id] = max(most[message_id], count)
-    return sum(count - 1 for count in most.values())
 
 
 def _first_bytes(ledgers: Ledgers) -> dict[str, int]:

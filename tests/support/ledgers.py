@@ -80,11 +80,12 @@ class Ledgers:
     def breaches(self, waiting: Collection[str] = ()) -> dict[str, Line]:
         """Return every broken promise by its name; *waiting* are the messages that are known to wait in a topic."""
         account = Account(self.rules, [Source.CALLS])
-        for story in self._stories(waiting):
+        for story in self.stories(waiting):
             account.add(story)
         return account.breaches()
 
-    def _stories(self, waiting: Collection[str]) -> Iterable[Story]:
+    def stories(self, waiting: Collection[str] = ()) -> Iterable[Story]:
+        """Return what is known of each message, and of each place of which no message is known."""
         stories: dict[str, Story] = {}
 
         def told_of(about: str) -> Story:
