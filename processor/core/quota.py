@@ -34,10 +34,21 @@ class Bucket:
 
 def refill(policy: BucketPolicy, bucket: Bucket, *, now_s: float) -> Bucket:
     """Return the bucket at *now_s*; an instant before the bucket's own changes nothing."""
+    return spill(policy, bucket, now_s=now_s)[0]
+
+
+def spill(policy: BucketPolicy, bucket: Bucket, *, now_s: float) -> tuple[Bucket, float]:
+    """Return the bucket at *now_s*, and how many tokens ran over since its own instant."""
     elapsed_s = now_s - bucket.at_s
     if elapsed_s <= 0:
-        return bucket
-    return Bucket(now_s, min(policy.capacity, bucket.tokens + elapsed_s * policy.rate_per_s))
+        return bucket, 0.0
+    tokens = bucket.tokens + elapsed_s * policy.rate_per_s
+    return Bucket(now_s, min(policy.capacity, tokens)), max(0.0, tokens - policy.capacity)
+
+
+def pour(policy: BucketPolicy, bucket: Bucket, tokens: float) -> Bucket:
+    """Return the bucket with tokens that ran over from another one; what does not fit is gone."""
+    return Bucket(bucket.at_s, min(policy.capacity, bucket.tokens + tokens))
 
 
 def take(policy: BucketPolicy, bucket: Bucket, *, now_s: float, want: int) -> tuple[Bucket, int]:

@@ -56,7 +56,7 @@ def test_express_keeps_its_share_of_the_rate_however_much_else_waits() -> None:
 def test_what_express_leaves_unused_the_others_take_and_no_more() -> None:
     used = taken(owning(express=4, rest=4), express=False, want=1_000, seconds=10)
 
-    assert 900 <= used <= 1_000 + 10  # 800 are its own
+    assert 990 <= used <= 1_000 + 10  # 800 are its own; a full bucket stays with express
 
 
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=6))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from processor.core.plan import Provider
-from processor.core.quota import Bucket, BucketPolicy, refill, take
+from processor.core.quota import Bucket, BucketPolicy, pour, refill, spill, take
 from processor.core.words import Lane
 
 BURST_S: Final = 0.1
@@ -64,22 +64,17 @@ class Rate:
         if self._rate is None:
             return want
         with self._lock:
-            if express:
-                return self._from(0, want, now_s)
-            own = self._from(1, want, now_s)
-            return own + self._overflow(want - own, now_s)
+            if not express:
+                self._overflow(now_s)
+            index = 0 if express else 1
+            self._buckets[index], granted = take(self._policies[index], self._buckets[index], now_s=now_s, want=want)
+            return granted
 
-    def _from(self, index: int, want: int, now_s: float) -> int:
-        self._buckets[index], granted = take(self._policies[index], self._buckets[index], now_s=now_s, want=want)
-        return granted
-
-    def _overflow(self, want: int, now_s: float) -> int:
-        """Take from the express bucket only when it is full: what would run over anyway."""
-        policy = self._policies[0]
-        full = refill(policy, self._buckets[0], now_s=now_s)
-        if want <= 0 or policy.rate_per_s == 0 or full.tokens < policy.capacity:
-            return 0
-        return self._from(0, 1, now_s)
+    def _overflow(self, now_s: float) -> None:
+        """Let what ran over from the express bucket into the other: express keeps a full one."""
+        self._buckets[0], over = spill(self._policies[0], self._buckets[0], now_s=now_s)
+        rest = refill(self._policies[1], self._buckets[1], now_s=now_s)
+        self._buckets[1] = pour(self._policies[1], rest, over)
 
 
 def _express_share(provider: Provider, lanes: Sequence[Lane]) -> float:
