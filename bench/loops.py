@@ -15,7 +15,7 @@ from processor.core.tiers import TIERS_S
 from processor.core.words import DelayClass
 from processor.kafka.transactions import Output
 from processor.providers.adapter import Adapter, Submission
-from processor.stages.assembly import calm_collector, delay_loops, dispatch_loops, intake_loops, run_loops
+from processor.stages.assembly import Loop, calm_collector, delay_loops, dispatch_loops, intake_loops, run_loops
 from processor.stages.dispatch.caller import EventLoop
 from processor.stages.forward import ForwardLoop
 from processor.stages.record import Record
@@ -77,7 +77,8 @@ def intake(field: Field, count: int) -> float:
     """Return the rate at which intake judges due messages and forwards them to their send topic."""
     parts = field.parts()
     fill(field, [field.names.outbound], count, facts=False)
-    return _forwarded(intake_loops(parts)[1], count)
+    express, rest = intake_loops(parts)
+    return _forwarded(rest, [express], count)
 
 
 def delay_hop(field: Field, count: int) -> float:
@@ -85,12 +86,17 @@ def delay_hop(field: Field, count: int) -> float:
     parts = field.parts()
     fill(field, [field.names.delay(DelayClass.REST, TIERS_S[0])], count, facts=True)
     time.sleep(TIERS_S[0])  # until the last of them has waited its time: what is measured is not the wait
-    return _forwarded(delay_loops(parts)[-1], count)
+    *others, rest = delay_loops(parts)
+    return _forwarded(rest, others, count)
 
 
-def _forwarded(loop: object, count: int) -> float:
+def _forwarded(loop: Loop, others: Sequence[Loop], count: int) -> float:
     if not isinstance(loop, ForwardLoop):
         raise TypeError("intake and delay are made of forward loops")
+    at_once = threading.Event()
+    at_once.set()
+    for other in others:
+        other.run(at_once)  # it leaves its group: a consumer that is let go while it joins may never end
     counted = _Counted(loop, count)
     calm_collector()
     loop.run(counted)

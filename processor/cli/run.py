@@ -1,8 +1,10 @@
 """`commproc run`: the loops of one instance, until it is asked to stop."""
 
+import os
+import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, NoReturn
 
 import typer
 
@@ -62,7 +64,22 @@ def run(
     logs.configure(level=settings.logs.level, format=settings.logs.format, on_dropped=LOG_FIELDS_DROPPED.inc)
     clock = SystemClock() if drill_clock is None else DrillClock(drill_clock)
     process = Process(settings, _stages(stage), specs_of(settings), apply_topics=apply_topics, clock=clock)
-    raise typer.Exit(process.run())
+    code = process.run()
+    if code:
+        _leave(code)
+    raise typer.Exit(code)
+
+
+def _leave(code: int) -> NoReturn:
+    """
+    End at once, as a crash would, which loses nothing.
+
+    Whatever failed may have left consumers open, and the destructor of one that was about to join its group may spin in
+    librdkafka for ever (measured with 2.16.0): the process would neither work nor end.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _stages(chosen: list[Stage] | None) -> tuple[str, ...]:
