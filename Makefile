@@ -50,7 +50,7 @@ bench: $(STAMP) ## measure speed and memory; writes docs/performance.md
 	@$(BIN)/python -m bench
 
 chaos: $(STAMP) ## break everything under load and count what is lost or doubled; LONG=1: thirty minutes more
-	@$(BIN)/python -m chaos $(if $(LONG),--minutes 30 --mix-only --nodes 3 --no-report)
+	@$(BIN)/python -m chaos $(if $(LONG),--minutes 30 --mix-only --nodes 3)
 
 clean: ## remove .venv, caches and build output
 	rm -rf .venv .cache build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info

@@ -60,6 +60,11 @@ class Findings:
         """Return it as JSON has it."""
         return asdict(self)
 
+    @classmethod
+    def fromdict(cls, kept: dict[str, Any]) -> Findings:
+        """Return what JSON kept."""
+        return cls(**kept | {"breaches": {name: Line(**line) for name, line in kept["breaches"].items()}})
+
 
 def findings(
     name: str, plant: Plant, load: Load, opens: Opens, *, drain_s: float, steps: Sequence[tuple[int, int]]

@@ -5,26 +5,25 @@ from __future__ import annotations
 import json
 import platform
 import time
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import confluent_kafka
 
-from chaos.checks import DOUBLED, LOST, OVERCALLED, SECRET, TWICE, UNREADY, UNTRUE, WRONG_TIME
+from chaos.checks import DOUBLED, LOST, OVERCALLED, SECRET, TWICE, UNREADY, UNTRUE, WRONG_TIME, Findings
 from chaos.faults import FAULTS
 from processor.sandbox.local_kafka import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from chaos.checks import Findings
-
 DOCS: Final = Path(__file__).parent.parent / "docs"
 RESULTS: Final = DOCS / "reliability.json"
 REPORT: Final = DOCS / "reliability.md"
 NOTES: Final = DOCS / "reliability-notes.md"
-MARK: Final = "<!-- what follows is written by python -m chaos -->"
+TITLES: Final = ("The last run", "The last long run")
 
 COLUMNS: Final[Mapping[str, Sequence[str]]] = {
     "lost": LOST,
@@ -49,6 +48,29 @@ def versions() -> dict[str, str]:
     }
 
 
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What a run found, for clusters of each size."""
+
+    title: str
+    command: str
+    seed: int
+    found: Mapping[str, Sequence[Findings]]
+    audits: Mapping[str, str]
+    on: str = field(default_factory=lambda: time.strftime("%Y-%m-%d"))
+    versions: Mapping[str, str] = field(default_factory=versions)
+
+    def asdict(self) -> dict[str, Any]:
+        """Return it as JSON has it."""
+        return asdict(self)
+
+    @classmethod
+    def fromdict(cls, kept: dict[str, Any]) -> Run:
+        """Return what JSON kept."""
+        found = {nodes: [Findings.fromdict(each) for each in rows] for nodes, rows in kept["found"].items()}
+        return cls(**kept | {"found": found})
+
+
 def table(found: Iterable[Findings]) -> list[str]:
     """Return the rows of some drills."""
     names = ["fault", "messages", *COLUMNS, "in doubt", "extra calls", "drained after", "slowest password"]
@@ -71,34 +93,29 @@ def growth(found: Iterable[Findings]) -> list[str]:
     return ["", names, "| --- | --- | --- | --- | --- |", *rows] if rows else []
 
 
-def write(command: str, seed: int, found: Mapping[str, Sequence[Findings]], audits: Mapping[str, str]) -> None:
-    """Keep the results, and write the report: the notes, which people write, and then the numbers."""
-    results: dict[str, Any] = {"on": time.strftime("%Y-%m-%d"), "command": command, "seed": seed}
-    results |= {
-        "versions": versions(),
-        "found": {nodes: [each.asdict() for each in rows] for nodes, rows in found.items()},
-    }
-    RESULTS.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
-    told = ", ".join(f"{name} {number}" for name, number in versions().items())
-    lines = [
-        NOTES.read_text(encoding="utf-8").rstrip(),
-        "",
-        "## The faults",
-        "",
-        *_faults(),
-        "",
-        "## The last run",
-        "",
-        f"{results['on']}, seed {seed}. {told}.",
-        "",
-        "```",
-        command,
-        "```",
-    ]
-    for nodes, rows in found.items():
-        lines += ["", f"### {'One node' if nodes == '1' else f'{nodes} nodes'}", "", *table(rows), *growth(rows)]
-        lines += ["", f"`commproc audit`, of all but drills of clocks: {audits[nodes]}."]
+def write(run: Run) -> None:
+    """Keep the results beside those of the other kind of run, and write the report: what people wrote, then numbers."""
+    runs = _kept() | {run.title: run}
+    kept = {title: each.asdict() for title, each in runs.items()}
+    RESULTS.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
+    lines = [NOTES.read_text(encoding="utf-8").rstrip(), "", "## The faults", "", *_faults()]
+    for title in TITLES:
+        if title in runs:
+            lines += ["", f"## {title}", "", *_told(runs[title])]
     REPORT.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _kept() -> dict[str, Run]:
+    kept = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+    return {title: Run.fromdict(each) for title, each in kept.items()}
+
+
+def _told(run: Run) -> Iterator[str]:
+    yield f"{run.on}, seed {run.seed}. {', '.join(f'{name} {number}' for name, number in run.versions.items())}."
+    yield from ("", "```", run.command, "```")
+    for nodes, rows in run.found.items():
+        yield from ("", f"### {'One node' if nodes == '1' else f'{nodes} nodes'}", "", *table(rows), *growth(rows))
+        yield from ("", f"`commproc audit`, of all but drills of clocks: {run.audits[nodes]}.")
 
 
 def _faults() -> Iterator[str]:

@@ -22,7 +22,7 @@ from chaos import mounts
 from chaos.audit import audited, told
 from chaos.drill import Drill
 from chaos.faults import FAULTS
-from chaos.report import table, versions, write
+from chaos.report import TITLES, Run, table, versions, write
 from chaos.schedule import alone, mixed
 from chaos.works import Works
 
@@ -64,7 +64,8 @@ def main() -> int:
         print("", f"nodes: {nodes}", *table(rows), sep="\n", flush=True)
     print(f"seed {asked.seed}; {versions()}", flush=True)
     if asked.report:
-        write(asked.command, asked.seed, found, {nodes: told(each) for nodes, each in audits.items()})
+        title = TITLES[not asked.alone and asked.minutes >= LONG_MIN]
+        write(Run(title, asked.command, asked.seed, found, {nodes: told(each) for nodes, each in audits.items()}))
     for folder in kept:
         print(f"ledgers and logs are kept in {folder}", file=sys.stderr)
     broken = any(each.breaches for rows in found.values() for each in rows)
