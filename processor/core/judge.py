@@ -2,16 +2,19 @@
 
 from dataclasses import replace
 from datetime import UTC
+from typing import Final, NamedTuple
 
 from processor.core.clock import Zones
 from processor.core.lanes import lane_of
 from processor.core.message import Facts, Head
-from processor.core.plan import Channel, DailyInterval, Plan, Provider
-from processor.core.refusal import refusal
+from processor.core.plan import Channel, DailyInterval, Plan, Provider, RetryPolicy
+from processor.core.refusal import bad_external_id, bad_message_id, bad_request, refusal, request
 from processor.core.retry import budget_spent, inherited_attempts, longest_backoff_ms, policy_for
 from processor.core.verdict import Dispatch, End, Verdict, Wait
 from processor.core.windows import next_legal_ms
 from processor.core.words import PERHAPS_SENT, Reason, Status
+
+RULES_MAX: Final = 1_024  # where every message has a start of its own, rules are of no use, and not to be kept
 
 
 def judge(head: Head, facts: Facts, plan: Plan, *, now_ms: int, zones: Zones) -> Verdict:
@@ -21,28 +24,103 @@ def judge(head: Head, facts: Facts, plan: Plan, *, now_ms: int, zones: Zones) ->
     Total: any head, however wrong, gets a verdict. `End.field_name` is the field of the schema at fault.
     """
     refused = refusal(head, plan, zones)
-    if refused is not None:
-        return over(refused, facts)
-    channel = plan.channels[head.channel]
-    provider = plan.providers[provider_of(head, facts, channel)]
+    return over(refused, facts) if refused is not None else _verdict(_rule(head, plan, zones), head, facts, now_ms)
 
-    end_ms = effective_end_ms(head, facts, channel)
+
+class Judge:
+    """
+    `judge`, for many messages: what follows from their heads alone is worked out once for all that ask alike.
+
+    The messages of a campaign differ in their ids and contents, and in nothing that a verdict looks at.
+    """
+
+    def __init__(self, plan: Plan, zones: Zones) -> None:
+        """Judge by *plan*."""
+        self._plan = plan
+        self._zones = zones
+        self._rules: dict[tuple[object, ...], _Rule | End] = {}
+
+    def __call__(self, head: Head, facts: Facts, *, now_ms: int) -> Verdict:
+        """Return what `judge` returns."""
+        refused = bad_message_id(head)
+        if refused is not None:
+            return over(refused, facts)
+        asked = request(head)
+        rule = self._rules.get(asked)
+        if rule is None:
+            rule = self._learn(asked, head)
+        if isinstance(rule, End):
+            return over(rule, facts)
+        refused = bad_external_id(head)
+        return _verdict(rule, head, facts, now_ms) if refused is None else over(refused, facts)
+
+    def _learn(self, asked: tuple[object, ...], head: Head) -> "_Rule | End":
+        if len(self._rules) >= RULES_MAX:
+            self._rules.clear()
+        rule = self._rules[asked] = bad_request(head, self._plan, self._zones) or _rule(head, self._plan, self._zones)
+        return rule
+
+
+class _Rule(NamedTuple):
+    """What follows from a plan and from what a head asks for, whatever the message's history and the instant."""
+
+    plan: Plan
+    zones: Zones
+    channel: Channel
+    intervals: tuple[DailyInterval, ...]  # at the provider of the first attempt
+    go: Dispatch  # likewise
+    policy: RetryPolicy
+    inherited: int
+    start_ms: int
+    end_ms: int | None
+    valid_ms: int | None  # where there is no end, and no start: from when the message was first seen
+
+
+def _rule(head: Head, plan: Plan, zones: Zones) -> _Rule:
+    """Return the rule for what a head asks for that `refusal` let pass."""
+    channel = plan.channels[head.channel]
+    name = head.provider or channel.provider
+    start_ms, end_ms, valid_ms = head.start_at_ms, head.end_at_ms, channel.validity_ms
+    if end_ms is None and start_ms is not None and valid_ms is not None:
+        end_ms = start_ms + valid_ms
+    return _Rule(
+        plan,
+        zones,
+        channel,
+        intervals_of(head, plan.providers[name], zones),
+        Dispatch(name, lane_of(head.priority, channel, plan.lanes)),
+        policy_for(head, channel),
+        inherited_attempts(head),
+        start_ms or 0,
+        end_ms,
+        valid_ms if end_ms is None else None,
+    )
+
+
+def _verdict(rule: _Rule, head: Head, facts: Facts, now_ms: int) -> Verdict:
+    """Return the verdict on a message that `refusal` let pass."""
+    end_ms = rule.end_ms if rule.valid_ms is None else facts.first_seen_ms + rule.valid_ms
     if end_ms is not None and now_ms >= end_ms:
         return over(End(Status.EXPIRED, Reason.PAST_END), facts)
-    charged = charged_so_far(head, facts)
-    if charged and budget_spent(policy_for(head, channel), charged=charged):
+    charged = max(facts.charged, rule.inherited)
+    if charged and budget_spent(rule.policy, charged=charged):
         return over(End(Status.FAILED, Reason.RETRIES_EXHAUSTED), facts)
 
-    earliest_ms = _earliest_ms(head, facts, channel, now_ms)
-    intervals = intervals_of(head, provider, zones)
+    go, intervals = rule.go, rule.intervals
+    if facts.tried and (name := provider_of(head, facts, rule.channel)) != go.provider:
+        go, intervals = go._replace(provider=name), intervals_of(head, rule.plan.providers[name], rule.zones)
+    earliest_ms = max(now_ms, facts.due_at_ms, rule.start_ms)
+    if rule.inherited and head.last_attempt_ms is not None:
+        # An attempt cannot have been after we first saw the message: a wrong clock there must not hold it here.
+        failed_ms = min(head.last_attempt_ms, facts.first_seen_ms)
+        # Judging the same message twice must give the same instant, so there is no jitter.
+        earliest_ms = max(earliest_ms, failed_ms + longest_backoff_ms(rule.policy, charged=rule.inherited))
     legal_ms = next_legal_ms(intervals, not_before_ms=earliest_ms, end_ms=end_ms)
     if legal_ms is None:
         return over(End(Status.EXPIRED, Reason.NO_LEGAL_INSTANT), facts)
-
-    lane = lane_of(head.priority, channel, plan.lanes)
     if legal_ms <= now_ms:
-        return Dispatch(provider.name, lane)
-    return Wait(provider.name, lane, legal_ms, _why_wait(head, facts, earliest_ms, legal_ms))
+        return go
+    return Wait(go.provider, go.lane, legal_ms, _why_wait(head, facts, earliest_ms, legal_ms))
 
 
 def provider_of(head: Head, facts: Facts, channel: Channel) -> str:
@@ -101,20 +179,6 @@ def charged_so_far(head: Head, facts: Facts) -> int:
 def over(end: End, facts: Facts) -> End:
     """Return *end*, or SENT for a message that has reached some of its recipients already."""
     return end if facts.open_recipients is None else replace(end, status=Status.SENT)
-
-
-def _earliest_ms(head: Head, facts: Facts, channel: Channel, now_ms: int) -> int:
-    """Return the first instant that now, start, due time and an inherited attempt's back-off leave."""
-    earliest_ms = max(now_ms, facts.due_at_ms)
-    if head.start_at_ms is not None and head.start_at_ms > earliest_ms:
-        earliest_ms = head.start_at_ms
-    inherited = inherited_attempts(head) if head.message_status is not None else 0
-    if inherited and head.last_attempt_ms is not None:
-        # An attempt cannot have been after we first saw the message: a wrong clock there must not hold it here.
-        failed_ms = min(head.last_attempt_ms, facts.first_seen_ms)
-        # Judging the same message twice must give the same instant, so there is no jitter.
-        earliest_ms = max(earliest_ms, failed_ms + longest_backoff_ms(policy_for(head, channel), charged=inherited))
-    return earliest_ms
 
 
 def _why_wait(head: Head, facts: Facts, earliest_ms: int, legal_ms: int) -> Reason:

@@ -23,23 +23,45 @@ REFERENCE_CHARS_MAX: Final = 1_024
 """Of external and campaign ids: every event repeats them, and one that its topic refuses would stop all others."""
 
 # An id is part of keys, logs and providers' paths: no separators, no control characters, no length to fill memory with.
+_FIRST_ASKED: Final = Head._fields.index("channel")
+_PURPOSE: Final = Head._fields.index("purpose")  # like the external id behind it, it is for others to read
+_LAST_ASKED: Final = Head._fields.index("message_status")
+
 MESSAGE_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 
 
 def refusal(head: Head, plan: Plan, zones: Zones) -> End | None:
-    """Return REJECTED with the first fault of *head*, in the order of its fields, or None where it has none."""
+    """Return REJECTED with the first fault of *head*, or None where it has none."""
+    return bad_message_id(head) or bad_request(head, plan, zones) or bad_external_id(head)
+
+
+def bad_message_id(head: Head) -> End | None:
+    """Return REJECTED for an id that is none."""
+    return None if MESSAGE_ID.fullmatch(head.message_id) else _rejected(Reason.INVALID_MESSAGE_ID, "message_id")
+
+
+def bad_external_id(head: Head) -> End | None:
+    """Return REJECTED for an external id that no event has room for."""
+    return _rejected(Reason.INVALID_REFERENCE, "external_id") if too_long(head.external_id) else None
+
+
+def request(head: Head) -> tuple[object, ...]:
+    """Return all of a head that decides how it is treated: heads that are alike in it differ in their ids alone."""
+    return head[_FIRST_ASKED:_PURPOSE], head[_LAST_ASKED:]
+
+
+def bad_request(head: Head, plan: Plan, zones: Zones) -> End | None:
+    """Return REJECTED with the first fault of what `request` returns, in the order of its fields."""
     return (
         _bad_route(head, plan)
         or _bad_times(head)
         or _bad_interval(head, zones)
         or _bad_retry(head)
-        or _bad_reference(head)
+        or (_rejected(Reason.INVALID_REFERENCE, "campaign_id") if too_long(head.campaign_id) else None)
     )
 
 
 def _bad_route(head: Head, plan: Plan) -> End | None:
-    if MESSAGE_ID.fullmatch(head.message_id) is None:
-        return _rejected(Reason.INVALID_MESSAGE_ID, "message_id")
     channel = plan.channels.get(head.channel)
     if channel is None:
         return _rejected(Reason.UNKNOWN_CHANNEL, "channel")
@@ -87,14 +109,6 @@ def _bad_retry(head: Head) -> End | None:
         return _rejected(Reason.INVALID_RETRY, "retry_interval")
     if head.retry_attempt is not None and head.retry_attempt < 0:
         return _rejected(Reason.INVALID_RETRY, "retry_attempt")
-    return None
-
-
-def _bad_reference(head: Head) -> End | None:
-    if too_long(head.campaign_id):
-        return _rejected(Reason.INVALID_REFERENCE, "campaign_id")
-    if too_long(head.external_id):
-        return _rejected(Reason.INVALID_REFERENCE, "external_id")
     return None
 
 

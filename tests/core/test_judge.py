@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, event, given, settings
 from hypothesis import strategies as st
 
-from processor.core.judge import judge
+from processor.core.judge import RULES_MAX, Judge, judge
 from processor.core.plan import DAY_MS, BackoffKind, Channel, Plan, Provider, RetryPolicy
 from processor.core.verdict import Dispatch, End, Wait
 from processor.core.words import Lane, Reason, Status
@@ -60,6 +60,37 @@ def test_a_message_goes_exactly_when_every_bound_allows_it(
             assert status is Status.EXPIRED
             for days in range(4):
                 assert not legal(of, known, world, now_ms + int((days + part) * DAY_MS))
+
+
+IDS = st.fixed_dictionaries(
+    {},
+    optional={
+        "message_id": st.sampled_from(["m-1", "m-2", "no id"]),
+        "external_id": st.sampled_from([None, "e-1", "e" * 1_025]),
+        "campaign_id": st.sampled_from([None, "c" * 1_025]),
+        "channel": st.sampled_from(["Email", "Pigeon"]),
+        "provider": st.sampled_from([None, "second", "nobody"]),
+    },
+)
+
+
+@given(heads(), st.lists(st.tuples(IDS, FACTS, NEARBY_MS), min_size=2, max_size=6), PLANS)
+@settings(max_examples=300)
+def test_who_judges_many_messages_remembers_nothing_of_one_that_matters_to_another(
+    of: Head, others: list[tuple[dict[str, str], Facts, int]], world: Plan
+) -> None:
+    judging = Judge(world, zones)
+    for changed, known, now_ms in others:
+        another = of._replace(**changed)
+        assert judging(another, known, now_ms=now_ms) == judge(another, known, world, now_ms=now_ms, zones=zones)
+
+
+def test_rules_of_messages_that_are_all_different_do_not_pile_up() -> None:
+    judging = Judge(plan(), zones)
+    for number in range(RULES_MAX * 2):
+        judging(head(start_at_ms=NOW_MS + number), facts(), now_ms=NOW_MS)
+
+    assert len(judging._rules) <= RULES_MAX
 
 
 @given(heads(), FACTS, PLANS, NEARBY_MS, st.floats(0, 1))
