@@ -11,7 +11,8 @@ from processor.core.words import Reason
 FACTS_HEADER: Final = "commproc"
 
 REASONS: Final = {each.value: each for each in Reason}
-PLAIN_TYPES: Final = (str, int, int, int, int, int, int, int)
+_OF_A_FIRST_ATTEMPT: Final = 4  # values, which are always there
+_KEYS: Final = frozenset({"origin", "seen", "produced", "due", "attempt", "charged", "reason", "tried", "open"})
 
 
 def encode_facts(facts: Facts) -> bytes:
@@ -40,28 +41,31 @@ def decode_facts(raw: bytes | None) -> Facts:
     """Return the facts of a header; raises `Unreadable` for anything that `encode_facts` does not write."""
     try:
         values = orjson.loads(raw or b"")
-        take = values.pop
-        topic, partition, offset = take("origin")
-        seen_ms, produced_at_ms, due_at_ms = take("seen"), take("produced"), take("due")
-        attempt, charged = take("attempt", 0), take("charged", 0)
-        reason = take("reason", None)
-        tried, still_open = take("tried", None), take("open", None)
-        plain = (topic, partition, offset, seen_ms, produced_at_ms, due_at_ms, attempt, charged)
-        if values or tuple(map(type, plain)) != PLAIN_TYPES or min(partition, offset, attempt, charged) < 0:
+        topic, partition, offset = values["origin"]
+        seen_ms, produced_at_ms, due_at_ms = values["seen"], values["produced"], values["due"]
+        # Looked at one by one, for this is read at each hop of each message; `bool` is no `int` here.
+        whole = type(partition) is type(offset) is type(seen_ms) is type(produced_at_ms) is type(due_at_ms) is int
+        if type(topic) is not str or not whole or partition < 0 or offset < 0:
             raise Unreadable(Fault.FACTS)
-        return Facts(
-            Origin(topic, partition, offset),
-            seen_ms,
-            produced_at_ms,
-            due_at_ms,
-            attempt,
-            charged,
-            None if reason is None else REASONS[reason],
-            () if tried is None else _all(str, tried),
-            None if still_open is None else _all(int, still_open),
-        )
+        first = Facts(Origin(topic, partition, offset), seen_ms, produced_at_ms, due_at_ms)
+        return first if len(values) == _OF_A_FIRST_ATTEMPT else _later(first, values)
     except (ValueError, TypeError, KeyError, AttributeError):  # orjson.JSONDecodeError is a ValueError
         raise Unreadable(Fault.FACTS) from None
+
+
+def _later(first: Facts, values: dict[str, Any]) -> Facts:
+    """Return the facts of a message that was tried before."""
+    attempt, charged = values.get("attempt", 0), values.get("charged", 0)
+    if not values.keys() <= _KEYS or not type(attempt) is type(charged) is int or attempt < 0 or charged < 0:
+        raise Unreadable(Fault.FACTS)
+    reason, tried, still_open = values.get("reason"), values.get("tried"), values.get("open")
+    return first._replace(
+        attempt=attempt,
+        charged=charged,
+        last_reason=None if reason is None else REASONS[reason],
+        tried=() if tried is None else _all(str, tried),
+        open_recipients=None if still_open is None else _all(int, still_open),
+    )
 
 
 def _all(kind: type, values: Any) -> tuple[Any, ...]:

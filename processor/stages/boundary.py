@@ -9,6 +9,7 @@ from processor.core.clock import Clock
 from processor.kafka.transactions import Fenced
 from processor.logs import logger
 from processor.metrics import INTERNAL_ERRORS
+from processor.stages.record import Record
 
 log = logger()
 T = TypeVar("T")
@@ -40,15 +41,15 @@ class Boundary:
         self._clock = clock
         self._caught: deque[float] = deque(maxlen=per_minute_max + 1)
 
-    def run(self, step: Callable[[], T], fallback: Callable[[], T], *, at: str) -> T:
-        """Return what *step* returns, or what *fallback* does where it raises what no one expects."""
+    def run(self, step: Callable[[Record], T], record: Record, fallback: Callable[[Record], T]) -> T:
+        """Return what *step* makes of *record*, or what *fallback* does where it raises what no one expects."""
         try:
-            return step()
+            return step(record)
         except (Fenced, RegistryUnavailable, TooManyErrors, Undecided):
             raise
         except Exception as bug:  # noqa: BLE001 - the only one
-            self.caught(bug, at=at)
-            return fallback()
+            self.caught(bug, at=record.at)
+            return fallback(record)
 
     def caught(self, bug: BaseException, *, at: str) -> None:
         """Count a defect; raises `TooManyErrors` where it is one too many."""

@@ -5,7 +5,7 @@ from typing import Final
 
 from processor.codec.errors import Fault, RegistryUnavailable, TooLarge, Unreadable
 from processor.core.lanes import claims_more
-from processor.core.message import Facts, Head, Origin
+from processor.core.message import Facts, Head
 from processor.core.refusal import MESSAGE_ID
 from processor.core.retry import inherit
 from processor.core.seen import mark_of
@@ -18,8 +18,8 @@ from processor.logs import logger
 from processor.metrics import DUPLICATES, MISPLACED, PRIORITY_CLAIMS_IGNORED
 from processor.stages.boundary import Undecided
 from processor.stages.duplicates import Duplicates, Owned
-from processor.stages.judging import Judging, at
-from processor.stages.publish import Ended, first_facts
+from processor.stages.judging import Judging
+from processor.stages.publish import Ended
 from processor.stages.record import Record
 from processor.stages.trial import Trial
 
@@ -44,6 +44,7 @@ class Intake:
         self._judging = judging
         self._trial = trial
         self._duplicates = duplicates
+        self._owned: Owned | None = None  # the partition of this tick
         self._confirmed = False  # in this tick: the topic has as many partitions as we think
         self._now_s = 0
         self._misplaced = 0
@@ -59,61 +60,56 @@ class Intake:
         owned = None if self._duplicates is None else self._duplicates.of(records[0].place)
         if owned is None and self._duplicates is not None:
             return []
-        judging.count_read(records)
-        judging.routes.next_tick()
-        self._confirmed, self._now_s = False, judging.clock.now_ms() // 1_000
+        judging.next_tick(records)
+        self._owned, self._confirmed, self._now_s = owned, False, judging.now_ms // 1_000
         deadly = self._trial.deadly([record.value for record in records]) if suspect else frozenset()
         decided: list[list[Output]] = []
         for index, record in enumerate(records):
-            if index in deadly:
-                decided.append(self._quarantined(record))
-                continue
             try:
-                decided.append(self._one(record, owned))
+                if index in deadly:
+                    decided.append(self._quarantined(record))
+                else:
+                    decided.append(judging.boundary.run(self._one, record, judging.defective))
             except RegistryUnavailable:
                 log.warning("registry.unavailable", stage=judging.stage)
                 break
             except Undecided:
                 break
+        judging.tick_over()
         if owned is not None and self._duplicates is not None and owned.admitted:
             decided[-1] += self._duplicates.written(owned, self._now_s)
         return decided
 
-    def _one(self, record: Record, owned: Owned | None) -> list[Output]:
-        facts = self._facts(record)
-        judging = self._judging
-
-        def step() -> list[Output]:
-            try:
-                head = judging.codec.decode_head(record.value)
-                # An id that is none is in no set, and is refused where it lies.
-                if owned is None or MESSAGE_ID.fullmatch(head.message_id) is None:
-                    self._note_claim(head)
-                    return judging.outputs(record, head, inherit(head, facts))
-                message_id = head.message_id.encode()
-                hashed = hash_of(message_id)
-                if (home := owned.home_of(hashed)) != record.place[1]:
-                    return self._moved(record, owned, home)
-            except Unreadable as error:
-                return judging.unreadable(record, facts, error)
-            except TooLarge:
-                return [judging.publisher.dead_letter(facts, record.value, Reason.TOO_LARGE)]
-            return self._at_home(record, head, facts, owned, mark_of(message_id, record.value or b""), hashed)
-
-        return judging.boundary.run(step, lambda: judging.internal(record, facts), at=at(record))
+    def _one(self, record: Record) -> list[Output]:
+        judging, owned = self._judging, self._owned
+        try:
+            head = judging.codec.decode_head(record.value)
+            # An id that is none is in no set, and is refused where it lies.
+            if owned is None or MESSAGE_ID.fullmatch(head.message_id) is None:
+                self._note_claim(head)
+                return judging.outputs(record, head, inherit(head, judging.first_facts(record)))
+            message_id = head.message_id.encode()
+            hashed = hash_of(message_id)
+            if (home := owned.home_of(hashed)) != record.place[1]:
+                return self._moved(record, owned, home)
+        except Unreadable as error:
+            return judging.unreadable(record, judging.first_facts(record), error)
+        except TooLarge:
+            return judging.dead(record, Reason.TOO_LARGE)
+        return self._at_home(record, head, owned, mark_of(message_id, record.value or b""), hashed)
 
     # -- once for each id -------------------------------------------------------------------------
 
-    def _at_home(
-        self, record: Record, head: Head, facts: Facts, owned: Owned, mark: bytes, hashed: int
-    ) -> list[Output]:
+    def _at_home(self, record: Record, head: Head, owned: Owned, mark: bytes, hashed: int) -> list[Output]:
+        judging = self._judging
+        facts = judging.first_facts(record)
         first = owned.known.seen.content_of(mark, self._now_s)
         if first is not None:
             return self._again(record, head, facts, same=mark.endswith(first))
         self._note_claim(head)
         facts = inherit(head, facts)
-        verdict = self._judging.verdict(head, facts)
-        outputs = self._judging.carried_out(verdict, record, head, facts)
+        verdict = judging.verdict(head, facts)
+        outputs = judging.carried_out(verdict, record, head, facts)
         # Its producer may mend what we refuse outright, and ask again with the same id.
         if not (isinstance(verdict, End) and verdict.status is Status.REJECTED):
             owned.admit(mark, hashed, self._now_s)
@@ -153,18 +149,14 @@ class Intake:
         self._misplaced += 1
         now_s = self._judging.clock.monotonic_s()
         if now_s - self._told_at_s >= _TOLD_EVERY_S:
-            log.warning("record.misplaced", loop=self._loop, at=at(record), count=self._misplaced)
+            log.warning("record.misplaced", loop=self._loop, at=record.at, count=self._misplaced)
             self._told_at_s, self._misplaced = now_s, 0
 
     # -- the rest ---------------------------------------------------------------------------------
 
     def _quarantined(self, record: Record) -> list[Output]:
-        log.error("record.quarantined", stage=self._judging.stage, at=at(record))
-        return [self._judging.publisher.dead_letter(self._facts(record), record.value, Reason.QUARANTINED)]
-
-    def _facts(self, record: Record) -> Facts:
-        origin = Origin(record.place[0], record.place[1], record.offset)
-        return first_facts(origin, produced_at_ms=record.timestamp_ms, now_ms=self._judging.clock.now_ms())
+        log.error("record.quarantined", stage=self._judging.stage, at=record.at)
+        return self._judging.dead(record, Reason.QUARANTINED)
 
     def _note_claim(self, head: Head) -> None:
         channel = self._judging.plan.channels.get(head.channel)

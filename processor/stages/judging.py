@@ -1,13 +1,14 @@
 """What intake and delay share, and delay: judge a message, and move it on or end it."""
 
+from collections import Counter
 from collections.abc import Sequence
-from typing import assert_never
+from typing import Final, assert_never
 
 from processor.codec.errors import RegistryUnavailable, TooLarge, Unreadable
 from processor.codec.facts import FACTS_HEADER, decode_facts
 from processor.codec.outbound import OutboundCodec
 from processor.core.clock import Clock, Zones
-from processor.core.judge import judge
+from processor.core.judge import Judge
 from processor.core.message import Facts, Head, Origin
 from processor.core.plan import Plan
 from processor.core.verdict import Dispatch, End, Verdict, Wait
@@ -28,6 +29,7 @@ from processor.stages.record import Record
 from processor.stages.routes import Routes
 
 log = logger()
+_AT_ONCE: Final = (DISPATCH_VERDICT, NO_REASON)
 
 
 class Judging:
@@ -52,8 +54,22 @@ class Judging:
         self.publisher = publisher
         self.routes = routes
         self.clock = clock
-        self.zones = zones
         self.boundary = Boundary(stage, clock, errors_per_minute_max)
+        self.now_ms = clock.now_ms()  # of this tick
+        self._judge = Judge(plan, zones)
+        self._verdicts: Counter[tuple[str, str]] = Counter()  # of this tick, by their labels
+
+    def next_tick(self, records: Sequence[Record]) -> None:
+        """Begin to decide *records*, all of one partition: at one instant, for reading a clock costs, too."""
+        RECORDS_READ.labels(self.stage, records[0].place[0]).inc(len(records))
+        self.routes.next_tick()
+        self.now_ms = self.clock.now_ms()
+
+    def tick_over(self) -> None:
+        """Count what was decided since `next_tick`."""
+        for labels, count in self._verdicts.items():
+            VERDICTS.labels(self.stage, *labels).inc(count)
+        self._verdicts.clear()
 
     def outputs(self, record: Record, head: Head, facts: Facts) -> list[Output]:
         """Return what the verdict of this instant asks for."""
@@ -61,50 +77,49 @@ class Judging:
 
     def verdict(self, head: Head, facts: Facts) -> Verdict:
         """Return the verdict of this instant."""
-        verdict = judge(head, facts, self.plan, now_ms=self.clock.now_ms(), zones=self.zones)
-        self._count(verdict)
+        verdict = self._judge(head, facts, now_ms=self.now_ms)
+        self._verdicts[_AT_ONCE if isinstance(verdict, Dispatch) else _labels(verdict)] += 1
         return verdict
 
     def carried_out(self, verdict: Verdict, record: Record, head: Head, facts: Facts) -> list[Output]:
         """Return what *verdict* asks for."""
         match verdict:
             case Dispatch():
-                return [self._onward(record, head, facts, verdict)]
+                key, (provider, lane) = head.message_id.encode(), verdict
+                return [self.routes.at_once(record.value, key, record.header, facts, provider, lane)]
             case Wait():
-                return [self._onward(record, head, due(facts, verdict.until_ms), verdict)]
+                key, later = head.message_id.encode(), due(facts, verdict.until_ms)
+                return [self.routes.onward(record.value, key, later, verdict.provider, verdict.lane)]
             case End():
                 return self.publisher.ended(head, facts, record.value, uncalled(verdict, facts))
             case _:
                 assert_never(verdict)
 
+    def first_facts(self, record: Record) -> Facts:
+        """Return the facts of a record that has none of ours yet."""
+        origin = Origin(record.place[0], record.place[1], record.offset)
+        return first_facts(origin, produced_at_ms=record.timestamp_ms, now_ms=self.now_ms)
+
     def unreadable(self, record: Record, facts: Facts, error: Unreadable) -> list[Output]:
         """Return the dead letter of a record that nobody can read."""
-        log.warning("record.unreadable", stage=self.stage, at=at(record), why=error.fault, field=error.path or None)
+        log.warning("record.unreadable", stage=self.stage, at=record.at, why=error.fault, field=error.path or None)
         return [self.publisher.dead_letter(facts, record.value, Reason.UNREADABLE, field_name=error.path or None)]
 
-    def internal(self, record: Record, facts: Facts) -> list[Output]:
+    def dead(self, record: Record, reason: Reason) -> list[Output]:
+        """Return the dead letter of a record that has no facts of ours yet."""
+        return [self.publisher.dead_letter(self.first_facts(record), record.value, reason)]
+
+    def defective(self, record: Record) -> list[Output]:
         """Return the dead letter of a record at which we have a defect."""
-        return [self.publisher.dead_letter(facts, record.value, Reason.INTERNAL)]
+        return self.dead(record, Reason.INTERNAL)
 
-    def count_read(self, records: Sequence[Record]) -> None:
-        """Count what was taken from one partition."""
-        if records:
-            RECORDS_READ.labels(self.stage, records[0].place[0]).inc(len(records))
 
-    def _onward(self, record: Record, head: Head, facts: Facts, verdict: Dispatch | Wait) -> Output:
-        return self.routes.onward(record.value, head.message_id.encode(), facts, verdict.provider, verdict.lane)
-
-    def _count(self, verdict: Verdict) -> None:
-        match verdict:
-            case Dispatch():
-                labels = (DISPATCH_VERDICT, NO_REASON)
-            case Wait():
-                labels = (WAIT_VERDICT, str(verdict.reason))
-            case End():
-                labels = (verdict.status.lower(), str(verdict.reason))
-            case _:
-                assert_never(verdict)
-        VERDICTS.labels(self.stage, *labels).inc()
+def _labels(verdict: Wait | End) -> tuple[str, str]:
+    return (
+        (WAIT_VERDICT, str(verdict.reason))
+        if isinstance(verdict, Wait)
+        else (verdict.status.lower(), str(verdict.reason))
+    )
 
 
 class Delay:
@@ -123,38 +138,25 @@ class Delay:
 
     def decide(self, records: Sequence[Record], *, suspect: bool) -> list[list[Output]]:
         """Return the outputs of each record, in order; fewer while the registry is away."""
-        self._judging.count_read(records)
-        self._judging.routes.next_tick()
+        judging = self._judging
+        judging.next_tick(records)
         decided: list[list[Output]] = []
         for record in records:
             try:
-                decided.append(self._one(record))
+                decided.append(judging.boundary.run(self._one, record, judging.defective))
             except RegistryUnavailable:
-                log.warning("registry.unavailable", stage=self._judging.stage)
+                log.warning("registry.unavailable", stage=judging.stage)
                 break
+        judging.tick_over()
         return decided
 
     def _one(self, record: Record) -> list[Output]:
         judging = self._judging
-        here = first_facts(
-            Origin(record.place[0], record.place[1], record.offset),
-            produced_at_ms=record.timestamp_ms,
-            now_ms=judging.clock.now_ms(),
-        )
-
-        def step() -> list[Output]:
-            try:
-                facts = decode_facts(record.header)
-                head = judging.codec.decode_head(record.value)
-            except Unreadable as error:
-                return judging.unreadable(record, here, error)
-            except TooLarge:
-                return [judging.publisher.dead_letter(here, record.value, Reason.TOO_LARGE)]
-            return judging.outputs(record, head, facts)
-
-        return judging.boundary.run(step, lambda: judging.internal(record, here), at=at(record))
-
-
-def at(record: Record) -> str:
-    """Return the place of a record for a log line."""
-    return f"{record.place[0]}/{record.place[1]}@{record.offset}"
+        try:
+            facts = decode_facts(record.header)
+            head = judging.codec.decode_head(record.value)
+        except Unreadable as error:
+            return judging.unreadable(record, judging.first_facts(record), error)
+        except TooLarge:
+            return judging.dead(record, Reason.TOO_LARGE)
+        return judging.outputs(record, head, facts)

@@ -18,9 +18,14 @@ class Record(NamedTuple):
     header: bytes | None  # our own facts; counts only on our own topics
     message: Message | None = None  # as it came, of a topic that is not our own: for its headers
 
+    @property
+    def at(self) -> str:
+        """Say where it lies, for a log line."""
+        return f"{self.place[0]}/{self.place[1]}@{self.offset}"
+
     def __repr__(self) -> str:
         """Name the place alone: the value is a message."""
-        return f"Record({self.place[0]}/{self.place[1]}@{self.offset})"
+        return f"Record({self.at})"
 
 
 def record_of(message: Message, header_name: str | None) -> Record:

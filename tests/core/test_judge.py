@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import assume, event, given, settings
@@ -77,7 +77,7 @@ IDS = st.fixed_dictionaries(
 @given(heads(), st.lists(st.tuples(IDS, FACTS, NEARBY_MS), min_size=2, max_size=6), PLANS)
 @settings(max_examples=300)
 def test_who_judges_many_messages_remembers_nothing_of_one_that_matters_to_another(
-    of: Head, others: list[tuple[dict[str, str], Facts, int]], world: Plan
+    of: Head, others: list[tuple[dict[str, Any], Facts, int]], world: Plan
 ) -> None:
     judging = Judge(world, zones)
     for changed, known, now_ms in others:

@@ -23,7 +23,6 @@ from processor.providers.adapter import Adapter, Submission
 from processor.stages.boundary import Boundary, TooManyErrors
 from processor.stages.dispatch.calls import Answered, Lease, Refused, Result, Start, Withdrawn
 from processor.stages.dispatch.stopping import Missing, Stops, reduced, widened
-from processor.stages.judging import at
 from processor.stages.properties import PropertyChecks
 
 _LEASE_AGAIN_S: Final = 0.01
@@ -391,6 +390,6 @@ class Caller:
 
     def _note(self, bug: Exception, start: Start) -> None:
         try:
-            self._boundary.caught(bug, at=at(start.record))
+            self._boundary.caught(bug, at=start.record.at)
         except TooManyErrors as error:
             self.failed = error

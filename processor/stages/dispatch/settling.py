@@ -29,7 +29,6 @@ from processor.metrics import (
     WITHDRAWN,
 )
 from processor.stages.dispatch.calls import Answered, Refused, Result, Start, Withdrawn
-from processor.stages.judging import at
 from processor.stages.publish import Ended, Publisher, due, uncalled
 from processor.stages.record import Record
 from processor.stages.routes import Routes
@@ -97,7 +96,7 @@ class Settling:
         )
         policy = InDoubt.RESEND if isinstance(settled, Again) else InDoubt.REPORT
         IN_DOUBT.labels(head.channel, policy).inc()
-        log.warning("attempt.in_doubt", at=at(record), provider=provider, channel=head.channel, policy=policy)
+        log.warning("attempt.in_doubt", at=record.at, provider=provider, channel=head.channel, policy=policy)
         return Done(record.place, record.offset, self._settled(start, head, settled, in_doubt=True))
 
     def moved(self, start: Start) -> Done | None:
@@ -115,7 +114,7 @@ class Settling:
 
     def unreadable(self, record: Record, facts: Facts, error: Unreadable) -> Done:
         """Return what settles a record of a send topic that is none of ours."""
-        log.warning("record.unreadable", stage="dispatch", at=at(record), why=error.fault, field=error.path or None)
+        log.warning("record.unreadable", stage="dispatch", at=record.at, why=error.fault, field=error.path or None)
         letter = self._publisher.dead_letter(facts, record.value, Reason.UNREADABLE, field_name=error.path or None)
         return Done(record.place, record.offset, [letter])
 
@@ -211,7 +210,7 @@ class Settling:
         if isinstance(outcome, Throttled) and outcome.reason is Reason.PROVIDER_THROTTLED:
             THROTTLES.labels(start.provider).inc()
         if isinstance(outcome, Unknown):
-            log.warning("attempt.unknown", at=at(start.record), provider=start.provider, reason=outcome.reason)
+            log.warning("attempt.unknown", at=start.record.at, provider=start.provider, reason=outcome.reason)
 
 
 def _without(settled: Settlement, missing: tuple[int, ...]) -> Settlement:

@@ -18,7 +18,6 @@ from processor.stages.boundary import Boundary
 from processor.stages.joining.join import Join
 from processor.stages.joining.part import Part
 from processor.stages.joining.progress import Progress, progress_of
-from processor.stages.judging import at
 from processor.stages.record import Record, record_of
 from processor.stages.ticks import Fate, Seat, Ticks
 
@@ -114,18 +113,18 @@ class JoinLoop:
         if self._join.parts.get(record.place) is not part:
             return  # lost while the registry was away
 
-        def buried(error: Unreadable | TooLarge | None = None) -> None:
+        def buried(record: Record, error: Unreadable | TooLarge | None = None) -> None:
             if record.offset >= part.done.read_to:
                 part.outputs.append(self._defects.buried(record, error))
 
-        def step() -> None:
+        def step(record: Record) -> None:
             try:
                 part.receive(record)
             except (Unreadable, TooLarge) as error:
-                log.warning("record.unreadable", stage="tracking", at=at(record))
-                buried(error)
+                log.warning("record.unreadable", stage="tracking", at=record.at)
+                buried(record, error)
 
-        self._boundary.run(step, buried, at=at(record))
+        self._boundary.run(step, record, buried)
         part.passed(record)
 
     def _follow(self) -> None:
