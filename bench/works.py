@@ -211,11 +211,11 @@ class Works:
 
 
 class Stream:
-    """Asks for messages `name-…` at a steady rate until told to end."""
+    """Asks for messages `name-…` at a steady rate until told to end, of each of *priorities* in turn."""
 
-    def __init__(self, made: Works, name: str, *, per_s: float) -> None:
+    def __init__(self, made: Works, name: str, *, per_s: float, priorities: Sequence[int] = (4,)) -> None:
         """Begin at once."""
-        self._made, self._name, self._per_s = made, name, per_s
+        self._made, self._name, self._per_s, self._priorities = made, name, per_s, priorities
         self._ended = threading.Event()
         self.asked = 0
         self._thread = threading.Thread(target=self._run)
@@ -230,8 +230,11 @@ class Stream:
         begun_s = time.monotonic()
         while not self._ended.wait(0.02):
             wanted = int((time.monotonic() - begun_s) * self._per_s)
-            self._made.ask(text(f"{self._name}-{each}") for each in range(self.asked, wanted))
+            self._made.ask(map(self._text, range(self.asked, wanted)))
             self.asked = wanted
+
+    def _text(self, number: int) -> Message:
+        return text(f"{self._name}-{number}", priority=self._priorities[number % len(self._priorities)])
 
 
 @contextmanager
