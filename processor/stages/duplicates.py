@@ -148,8 +148,11 @@ class Duplicates:
     def _outgrown(self, owned: Owned) -> bool:
         return owned.known.partitions < self._count
 
-    def written(self, owned: Owned, now_s: int) -> Iterator[Output]:
-        """Yield what a tick writes of the ids that it has admitted, and begin the next one."""
+    def written(self, place: Place, now_s: int) -> Iterator[Output]:
+        """Yield what a tick writes of the ids that it has admitted to *place*, and begin the next one."""
+        owned = self._owned.get(place)
+        if owned is None:
+            return  # it has to be read first: nothing was decided
         admitted, owned.admitted = owned.admitted, bytearray()
         for begin in range(0, len(admitted), _RECORD_BYTES):
             value = encode_ids(owned.known.partitions, now_s, bytes(admitted[begin : begin + _RECORD_BYTES]))

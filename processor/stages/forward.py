@@ -1,7 +1,7 @@
 """The loop of intake and delay: read, decide, publish and commit in one transaction."""
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Final, Protocol
 
@@ -24,6 +24,7 @@ _POLL_MAX_S: Final = 0.1
 _HOLD_MS: Final = 500  # until what could not be decided (the registry is away) is tried again
 _UNTIL_KNOWN: Final = 1 << 62  # held, until its stage knows what it has to know
 _LEARN_S: Final = 0.01
+_PIECE_RECORDS: Final = 100
 _SETTLE_S: Final = 1.0  # how often a commit may do nothing but step over transaction markers
 
 
@@ -32,12 +33,20 @@ class Decider(Protocol):
 
     header: str | None  # the header that carries our facts, where the topics are our own
 
+    def next_tick(self) -> None:
+        """Begin another tick."""
+        ...
+
     def decide(self, records: Sequence[Record], *, suspect: bool) -> list[list[Output]]:
         """
         Return the outputs of each record, in order; fewer where one cannot be decided for now.
 
         *suspect*: a process died while it owned this partition, perhaps of one of these records.
         """
+        ...
+
+    def beside(self, place: Place) -> Iterable[Output]:
+        """Return what a tick writes beside the outputs of the records of *place*, once these are decided."""
         ...
 
     def wait_ms(self, topic: str) -> int | None:
@@ -67,6 +76,47 @@ class Memory(Protocol):
     def close(self) -> None:
         """End what it has under way."""
         ...
+
+
+Piece = tuple[list[Output], Commit]
+
+
+class _Work:
+    """
+    A partition's part of a tick, decided piece by piece: one is on its way to Kafka while the next is decided.
+
+    What was decided once stays so, however often the transaction has to be tried.
+    """
+
+    def __init__(self, pieces: Iterator[Piece]) -> None:
+        self._pieces = pieces
+        self._made: list[Output] = []
+        self.commit = Commit(0)
+
+    def advance(self) -> bool:
+        """Decide the next piece; tell whether there was one."""
+        piece = next(self._pieces, None)
+        if piece is None:
+            return False
+        outputs, self.commit = piece
+        self._made += outputs
+        return True
+
+    def outputs(self) -> Iterator[Output]:
+        """Yield all outputs, deciding what is left to decide."""
+        taken = 0
+        while True:
+            yield from self._made[taken:]
+            taken = len(self._made)
+            if not self.advance():
+                return
+
+
+def _outputs(work: Mapping[Place, _Work], commits: dict[Place, Commit]) -> Iterator[Output]:
+    """Yield the outputs of a tick, and note in *commits* how far it goes: known once they are taken."""
+    for place, each in work.items():
+        yield from each.outputs()
+        commits[place] = each.commit
 
 
 class ForwardLoop:
@@ -179,24 +229,33 @@ class ForwardLoop:
             self._step_over_markers()
             return
         began_s = self._clock.monotonic_s()
-        work = {}
-        for place, records in ready.items():
-            outputs = self._decided(place, records)
-            if outputs:
-                work[place] = (list(chain.from_iterable(outputs)), Commit(records[len(outputs) - 1].offset + 1))
-        self._publish(work)
+        self._decider.next_tick()
+        self._publish({place: _Work(self._decided(place, records)) for place, records in ready.items()})
         TICK.labels(self._seat.loop).observe(self._clock.monotonic_s() - began_s)
 
-    def _decided(self, place: Place, records: list[Record]) -> list[list[Output]]:
-        outputs = self._decider.decide(records, suspect=place in self._suspect)
-        if len(outputs) < len(records):
-            until_ms = self._clock.now_ms() + _HOLD_MS
-            self._partitions[place].put_back(records[len(outputs) :], until_ms)
-        if place in self._suspect:
-            self._suspect[place] -= len(outputs)
-            if self._suspect[place] <= 0:
-                del self._suspect[place]
-        return outputs
+    def _decided(self, place: Place, records: list[Record]) -> Iterator[Piece]:
+        """Yield the pieces of a tick; suspects are one piece, for to try them apart may take long."""
+        part, done = self._partitions[place], 0
+        while done < len(records):
+            suspect = place in self._suspect
+            asked = records if suspect else records[done : done + _PIECE_RECORDS]
+            decided = self._decider.decide(asked, suspect=suspect)
+            done += len(decided)
+            if suspect:
+                self._tried(place, len(decided))
+            if len(decided) < len(asked):
+                part.put_back(records[done:], self._clock.now_ms() + _HOLD_MS)
+                del records[done:]
+            outputs = list(chain.from_iterable(decided))
+            if done == len(records):
+                outputs += self._decider.beside(place)
+            if records:
+                yield outputs, Commit(records[done - 1].offset + 1)
+
+    def _tried(self, place: Place, count: int) -> None:
+        self._suspect[place] -= count
+        if self._suspect[place] <= 0:
+            del self._suspect[place]
 
     def _step_over_markers(self) -> None:
         """Commit past what holds no record, so that the lag of an idle group is 0."""
@@ -206,7 +265,7 @@ class ForwardLoop:
         self._settled_at_s = now_s
         self._publish(
             {
-                place: ([], Commit(part.read_to))
+                place: _Work(iter([([], Commit(part.read_to))]))
                 for place, part in self._partitions.items()
                 if not part.records and part.read_to > part.next_offset
             }
@@ -214,25 +273,23 @@ class ForwardLoop:
 
     # -- the transaction --------------------------------------------------------------------------
 
-    def _publish(
-        self, work: dict[Place, tuple[list[Output], Commit]], meanwhile: Callable[[], bool] | None = None
-    ) -> None:
+    def _publish(self, work: dict[Place, _Work], meanwhile: Callable[[], bool] | None = None) -> None:
         """
         Run the transaction of *work*, again and again for the partitions that are still ours.
 
         One that went and came back meanwhile is not: it is read again, so its records will be decided again.
         """
+        work = {place: each for place, each in work.items() if each.advance()}
         ours = {place: self._partitions.get(place) for place in work}
         while work:
-            commits = {place: commit for place, (_, commit) in work.items()}
-            outputs: Iterable[Output] = chain.from_iterable(made for made, _ in work.values())
-            fate = self._ticks.commit(outputs, commits, meanwhile)
+            commits: dict[Place, Commit] = {}
+            fate = self._ticks.commit(_outputs(work, commits), commits, meanwhile)
             if fate is Fate.COMMITTED:
                 self._committed(commits)
             if fate is not Fate.ABORTED or meanwhile is not None:
                 return
             self._ticks.wait()
-            work = {place: made for place, made in work.items() if self._partitions.get(place, self) is ours[place]}
+            work = {place: each for place, each in work.items() if self._partitions.get(place, self) is ours[place]}
 
     def _committed(self, commits: dict[Place, Commit]) -> None:
         for place, commit in commits.items():
@@ -283,9 +340,7 @@ class ForwardLoop:
 
     def _leave(self, places: Sequence[Place]) -> None:
         tries = iter(range(5))
-        clean: dict[Place, tuple[list[Output], Commit]] = {
-            place: ([], Commit(self._partitions[place].next_offset, CLEAN)) for place in places
-        }
+        clean = {place: _Work(iter([([], Commit(self._partitions[place].next_offset, CLEAN))])) for place in places}
         self._publish(clean, lambda: next(tries, None) is not None)
 
     def forget(self, places: Sequence[Place]) -> None:

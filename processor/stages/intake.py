@@ -1,6 +1,6 @@
 """Intake: judge what producers ask for, once for each message id."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from processor.codec.errors import Fault, RegistryUnavailable, TooLarge, Unreadable
@@ -11,6 +11,7 @@ from processor.core.retry import inherit
 from processor.core.seen import mark_of
 from processor.core.verdict import End
 from processor.core.words import Reason, Status
+from processor.kafka.committed import Place
 from processor.kafka.partitioner import hash_of
 from processor.kafka.topics import OVERHEAD_BYTES
 from processor.kafka.transactions import Output
@@ -44,7 +45,7 @@ class Intake:
         self._judging = judging
         self._trial = trial
         self._duplicates = duplicates
-        self._owned: Owned | None = None  # the partition of this tick
+        self._owned: Owned | None = None  # the partition whose records are being decided
         self._confirmed = False  # in this tick: the topic has as many partitions as we think
         self._now_s = 0
         self._misplaced = 0
@@ -54,14 +55,23 @@ class Intake:
         """Judge at once."""
         return None
 
+    def next_tick(self) -> None:
+        """Turn to other partitions, and ask again how many a topic has before a record is passed on."""
+        self._judging.routes.next_tick()
+        self._confirmed = False
+
+    def beside(self, place: Place) -> Iterable[Output]:
+        """Return the ids that this tick has admitted to *place*."""
+        return () if self._duplicates is None else self._duplicates.written(place, self._now_s)
+
     def decide(self, records: Sequence[Record], *, suspect: bool) -> list[list[Output]]:
         """Return the outputs of each record, in order; fewer while the registry is away, or ids have to be read."""
         judging = self._judging
         owned = None if self._duplicates is None else self._duplicates.of(records[0].place)
         if owned is None and self._duplicates is not None:
             return []
-        judging.next_tick(records)
-        self._owned, self._confirmed, self._now_s = owned, False, judging.now_ms // 1_000
+        judging.begin(records)
+        self._owned, self._now_s = owned, judging.now_ms // 1_000
         deadly = self._trial.deadly([record.value for record in records]) if suspect else frozenset()
         decided: list[list[Output]] = []
         for index, record in enumerate(records):
@@ -75,9 +85,7 @@ class Intake:
                 break
             except Undecided:
                 break
-        judging.tick_over()
-        if owned is not None and self._duplicates is not None and owned.admitted:
-            decided[-1] += self._duplicates.written(owned, self._now_s)
+        judging.end()
         return decided
 
     def _one(self, record: Record) -> list[Output]:

@@ -1,7 +1,7 @@
 """What intake and delay share, and delay: judge a message, and move it on or end it."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, assert_never
 
 from processor.codec.errors import RegistryUnavailable, TooLarge, Unreadable
@@ -13,6 +13,7 @@ from processor.core.message import Facts, Head, Origin
 from processor.core.plan import Plan
 from processor.core.verdict import Dispatch, End, Verdict, Wait
 from processor.core.words import Reason
+from processor.kafka.committed import Place
 from processor.kafka.topics import Names
 from processor.kafka.transactions import Output
 from processor.logs import logger
@@ -55,18 +56,17 @@ class Judging:
         self.routes = routes
         self.clock = clock
         self.boundary = Boundary(stage, clock, errors_per_minute_max)
-        self.now_ms = clock.now_ms()  # of this tick
+        self.now_ms = clock.now_ms()  # when `begin` was called
         self._judge = Judge(plan, zones)
-        self._verdicts: Counter[tuple[str, str]] = Counter()  # of this tick, by their labels
+        self._verdicts: Counter[tuple[str, str]] = Counter()  # since then, by their labels
 
-    def next_tick(self, records: Sequence[Record]) -> None:
+    def begin(self, records: Sequence[Record]) -> None:
         """Begin to decide *records*, all of one partition: at one instant, for reading a clock costs, too."""
         RECORDS_READ.labels(self.stage, records[0].place[0]).inc(len(records))
-        self.routes.next_tick()
         self.now_ms = self.clock.now_ms()
 
-    def tick_over(self) -> None:
-        """Count what was decided since `next_tick`."""
+    def end(self) -> None:
+        """Count what was decided since `begin`."""
         for labels, count in self._verdicts.items():
             VERDICTS.labels(self.stage, *labels).inc(count)
         self._verdicts.clear()
@@ -136,10 +136,18 @@ class Delay:
         """Return the constant wait of a tier."""
         return self._names.delay_wait_ms(topic)
 
+    def next_tick(self) -> None:
+        """Turn to other partitions."""
+        self._judging.routes.next_tick()
+
+    def beside(self, place: Place) -> Iterable[Output]:
+        """Write nothing else."""
+        return ()
+
     def decide(self, records: Sequence[Record], *, suspect: bool) -> list[list[Output]]:
         """Return the outputs of each record, in order; fewer while the registry is away."""
         judging = self._judging
-        judging.next_tick(records)
+        judging.begin(records)
         decided: list[list[Output]] = []
         for record in records:
             try:
@@ -147,7 +155,7 @@ class Delay:
             except RegistryUnavailable:
                 log.warning("registry.unavailable", stage=judging.stage)
                 break
-        judging.tick_over()
+        judging.end()
         return decided
 
     def _one(self, record: Record) -> list[Output]:

@@ -11,16 +11,16 @@ from processor.kafka.transactions import Commit, Output
 from processor.metrics import Health
 from processor.stages.clock import SystemClock
 from processor.stages.forward import CLEAN, ForwardLoop
+from processor.stages.record import Record
 from processor.stages.ticks import Fate, Seat
 from tests.support.cluster import fresh
 from tests.support.eventually import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from processor.kafka.committed import Place
     from processor.stages.forward import Memory
-    from processor.stages.record import Record
     from tests.support.cluster import Cluster
 
 
@@ -32,6 +32,13 @@ class Copier:
     def __init__(self, to: str) -> None:
         self.to = to
         self.decided: list[tuple[int, bool]] = []
+        self.ticks = 0
+
+    def next_tick(self) -> None:
+        self.ticks += 1
+
+    def beside(self, place: Place) -> Sequence[Output]:
+        return ()
 
     def decide(self, records: Sequence[Record], *, suspect: bool) -> list[list[Output]]:
         self.decided += [(record.offset, suspect) for record in records]
@@ -170,6 +177,10 @@ def test_a_partition_waits_until_it_is_known_what_it_has_seen_and_the_others_go_
     assert memory.closed
 
 
+def record(topic: str, number: int, offset: int) -> Record:
+    return Record((topic, number), offset, None, b"%d" % offset, 0, None)
+
+
 class Refusing:
     """Ticks whose first transaction is aborted; meanwhile a partition goes and comes back."""
 
@@ -177,8 +188,10 @@ class Refusing:
         self.loop = loop
         self.place = place
         self.commits: list[dict[Place, Commit]] = []
+        self.published: list[list[bytes | None]] = []
 
-    def commit(self, outputs: object, commits: dict[Place, Commit], meanwhile: object) -> Fate:
+    def commit(self, outputs: Iterable[Output], commits: dict[Place, Commit], meanwhile: object) -> Fate:
+        self.published.append([each.value for each in outputs])
         self.commits.append(commits)
         return Fate.ABORTED if len(self.commits) == 1 else Fate.COMMITTED
 
@@ -197,8 +210,12 @@ def test_a_partition_that_went_and_came_back_while_a_tick_was_tried_again_is_lef
     ticks = Refusing(loop, (topic, 0))
     loop._ticks = ticks  # type: ignore[assignment] # a broker cannot be asked to abort at this moment
 
-    loop._publish({(topic, number): ([], Commit(5)) for number in (0, 1)})
+    loop._tick({(topic, number): [record(topic, number, offset) for offset in range(250)] for number in (0, 1)})
     loop._member.close()
 
-    assert ticks.commits == [{(topic, 0): Commit(5), (topic, 1): Commit(5)}, {(topic, 1): Commit(5)}]
-    assert [loop._partitions[topic, number].next_offset for number in (0, 1)] == [0, 5]
+    assert ticks.commits == [{(topic, 0): Commit(250), (topic, 1): Commit(250)}, {(topic, 1): Commit(250)}]
+    assert ticks.published[0] == [b"%d" % offset for offset in range(250)] * 2
+    assert ticks.published[1] == [b"%d" % offset for offset in range(250)]
+    assert len(copier.decided) == 500  # once each
+    assert copier.ticks == 1
+    assert [loop._partitions[topic, number].next_offset for number in (0, 1)] == [0, 250]
