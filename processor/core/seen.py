@@ -10,6 +10,8 @@ from hashlib import blake2b
 from struct import Struct
 from typing import Final
 
+from xxhash import xxh3_64_digest
+
 ID_BYTES: Final = 12
 CONTENT_BYTES: Final = 8
 MARK_BYTES: Final = ID_BYTES + CONTENT_BYTES
@@ -22,8 +24,9 @@ _PER_BUCKET: Final = 32  # fewer cost memory (a bucket has 70 bytes of its own),
 
 def mark_of(message_id: bytes, value: bytes) -> bytes:
     """Return what is kept of a record, its mark: the digest of its message id, and behind it that of its value."""
-    # Bytes and no tuple: one is made for each record, and lies in a bucket as it is.
-    return blake2b(message_id, digest_size=ID_BYTES).digest() + blake2b(value, digest_size=CONTENT_BYTES).digest()
+    # Bytes and no tuple: one is made for each record, and lies in a bucket as it is. Two ids that were made to have one
+    # digest would cost a message, so that of an id is cryptographic; two such contents would only be called the same.
+    return blake2b(message_id, digest_size=ID_BYTES).digest() + xxh3_64_digest(value)
 
 
 class Seen:

@@ -43,6 +43,8 @@ def next_legal_ms(intervals: Sequence[DailyInterval], *, not_before_ms: int, end
 
     None where there is none, or none within `HORIZON_MS`.
     """
+    if not intervals:
+        return not_before_ms if end_ms is None or not_before_ms < end_ms else None
     limit_ms = not_before_ms + HORIZON_MS
     if end_ms is not None and end_ms < limit_ms:
         limit_ms = end_ms

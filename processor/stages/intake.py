@@ -20,7 +20,7 @@ from processor.metrics import DUPLICATES, MISPLACED, PRIORITY_CLAIMS_IGNORED
 from processor.stages.boundary import Undecided
 from processor.stages.duplicates import Duplicates, Owned
 from processor.stages.judging import Judging
-from processor.stages.publish import Ended
+from processor.stages.publish import Ended, first_facts
 from processor.stages.record import Record
 from processor.stages.trial import Trial
 
@@ -95,13 +95,13 @@ class Intake:
             # An id that is none is in no set, and is refused where it lies.
             if owned is None or MESSAGE_ID.fullmatch(head.message_id) is None:
                 self._note_claim(head)
-                return judging.outputs(record, head, inherit(head, judging.first_facts(record)))
+                return judging.outputs(record, head, inherit(head, first_facts(record, judging.now_ms)))
             message_id = head.message_id.encode()
             hashed = hash_of(message_id)
             if (home := owned.home_of(hashed)) != record.place[1]:
                 return self._moved(record, owned, home)
         except Unreadable as error:
-            return judging.unreadable(record, judging.first_facts(record), error)
+            return judging.unreadable(record, first_facts(record, judging.now_ms), error)
         except TooLarge:
             return judging.dead(record, Reason.TOO_LARGE)
         return self._at_home(record, head, owned, mark_of(message_id, record.value or b""), hashed)
@@ -110,7 +110,7 @@ class Intake:
 
     def _at_home(self, record: Record, head: Head, owned: Owned, mark: bytes, hashed: int) -> list[Output]:
         judging = self._judging
-        facts = judging.first_facts(record)
+        facts = first_facts(record, judging.now_ms)
         first = owned.known.seen.content_of(mark, self._now_s)
         if first is not None:
             return self._again(record, head, facts, same=mark.endswith(first))

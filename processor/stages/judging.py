@@ -9,7 +9,7 @@ from processor.codec.facts import FACTS_HEADER, decode_facts
 from processor.codec.outbound import OutboundCodec
 from processor.core.clock import Clock, Zones
 from processor.core.judge import Judge
-from processor.core.message import Facts, Head, Origin
+from processor.core.message import Facts, Head
 from processor.core.plan import Plan
 from processor.core.verdict import Dispatch, End, Verdict, Wait
 from processor.core.words import Reason
@@ -95,11 +95,6 @@ class Judging:
             case _:
                 assert_never(verdict)
 
-    def first_facts(self, record: Record) -> Facts:
-        """Return the facts of a record that has none of ours yet."""
-        origin = Origin(record.place[0], record.place[1], record.offset)
-        return first_facts(origin, produced_at_ms=record.timestamp_ms, now_ms=self.now_ms)
-
     def unreadable(self, record: Record, facts: Facts, error: Unreadable) -> list[Output]:
         """Return the dead letter of a record that nobody can read."""
         log.warning("record.unreadable", stage=self.stage, at=record.at, why=error.fault, field=error.path or None)
@@ -107,7 +102,7 @@ class Judging:
 
     def dead(self, record: Record, reason: Reason) -> list[Output]:
         """Return the dead letter of a record that has no facts of ours yet."""
-        return [self.publisher.dead_letter(self.first_facts(record), record.value, reason)]
+        return [self.publisher.dead_letter(first_facts(record, self.now_ms), record.value, reason)]
 
     def defective(self, record: Record) -> list[Output]:
         """Return the dead letter of a record at which we have a defect."""
@@ -164,7 +159,7 @@ class Delay:
             facts = decode_facts(record.header)
             head = judging.codec.decode_head(record.value)
         except Unreadable as error:
-            return judging.unreadable(record, judging.first_facts(record), error)
+            return judging.unreadable(record, first_facts(record, judging.now_ms), error)
         except TooLarge:
             return judging.dead(record, Reason.TOO_LARGE)
         return judging.outputs(record, head, facts)

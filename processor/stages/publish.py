@@ -14,6 +14,7 @@ from processor.core.words import DEAD_LETTERED, Lane, Reason, Status
 from processor.kafka.topics import OVERHEAD_BYTES, Names
 from processor.kafka.transactions import Output
 from processor.metrics import DEAD_LETTERS, DELIVERY_EVENTS
+from processor.stages.record import Record
 
 _PREFIX_BYTES: Final = 1_024
 _UNCONFIGURED: Final = "unconfigured"
@@ -175,9 +176,10 @@ def _reference(text: str | None) -> str | None:
     return None if too_long(text) else text
 
 
-def first_facts(origin: Origin, *, produced_at_ms: int, now_ms: int) -> Facts:
-    """Return the facts of a record that was just read from an inbound topic."""
-    return Facts(origin, first_seen_ms=now_ms, produced_at_ms=produced_at_ms, due_at_ms=now_ms)
+def first_facts(record: Record, now_ms: int) -> Facts:
+    """Return the facts of a record that has none of ours yet, and was just read."""
+    topic, partition = record.place
+    return Facts(Origin(topic, partition, record.offset), now_ms, record.timestamp_ms, now_ms)
 
 
 def due(facts: Facts, due_at_ms: int) -> Facts:

@@ -12,7 +12,7 @@ import uvloop
 from processor.codec.errors import RegistryUnavailable, TooLarge, Unreadable
 from processor.codec.outbound import OutboundCodec
 from processor.core.clock import Clock, Zones
-from processor.core.judge import judge
+from processor.core.judge import Judge
 from processor.core.message import Head, Message
 from processor.core.outcome import Outcome, Unknown
 from processor.core.plan import Plan, Provider
@@ -124,7 +124,7 @@ class Caller:
         self._plan = plan
         self._codec = codec
         self._clock = clock
-        self._zones = zones
+        self._judge = Judge(plan, zones)
         self._lease = lease
         self._properties = PropertyChecks(plan)
         self._stops = stops
@@ -307,7 +307,7 @@ class Caller:
             return None
         try:
             message = self._codec.decode_message(start.record.value)
-            verdict = judge(message.head, start.facts, self._plan, now_ms=now_ms, zones=self._zones)
+            verdict = self._judge(message.head, start.facts, now_ms=now_ms)
         except (Unreadable, TooLarge) as error:
             known = error if isinstance(error, Unreadable) else None
             self._hand_in(Refused(start, self._head(start), Reason.UNREADABLE if known else Reason.TOO_LARGE, known))

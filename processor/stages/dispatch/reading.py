@@ -9,7 +9,7 @@ from confluent_kafka import Message
 from processor.codec.errors import RegistryUnavailable, Unreadable
 from processor.codec.facts import FACTS_HEADER, decode_facts
 from processor.core.clock import Clock
-from processor.core.message import Facts, Origin
+from processor.core.message import Facts
 from processor.kafka.topics import MARKER_KEY
 from processor.metrics import RECORDS_READ
 from processor.stages.dispatch.calls import Start, Withdrawn
@@ -105,10 +105,6 @@ class Reading:
         try:
             return decode_facts(record.header)
         except Unreadable as error:
-            here = first_facts(
-                Origin(*record.place, record.offset),
-                produced_at_ms=record.timestamp_ms,
-                now_ms=self._clock.now_ms(),
-            )
+            here = first_facts(record, self._clock.now_ms())
             self._holdings.done.append(self._settling.unreadable(record, here, error))
             return None

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 from processor.codec.errors import TooLarge, Unreadable
-from processor.core.message import Origin
 from processor.core.words import Reason
 from processor.kafka.transactions import Output
 from processor.stages.publish import Publisher, first_facts
@@ -20,8 +19,6 @@ class Burials:
 
     def buried(self, record: Record, error: Unreadable | TooLarge | None) -> Output:
         """Return the dead letter of a record; *error* None: a defect of ours."""
-        facts = first_facts(
-            Origin(*record.place, record.offset), produced_at_ms=record.timestamp_ms, now_ms=self._now_ms()
-        )
+        facts = first_facts(record, self._now_ms())
         reason = {Unreadable: Reason.UNREADABLE, TooLarge: Reason.TOO_LARGE}.get(type(error), Reason.INTERNAL)
         return self._publisher.dead_letter(facts, record.value, reason)
