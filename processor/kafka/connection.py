@@ -80,7 +80,9 @@ class Connection:
             "transaction.timeout.ms": self.transaction_timeout_ms,
             "message.timeout.ms": self.transaction_timeout_ms - 1_000,
             "acks": "all",
-            "linger.ms": 0,
+            # While a tick is being decided, requests of single records would cost more than the wait. The flush of a
+            # commit waits for no linger: a transaction of one record takes as long with 0 (6.15 and 5.83 ms, in turns).
+            "linger.ms": 20,
             # As Java producers choose it, so that a key finds the same partition whoever writes it.
             "partitioner": "murmur2_random",
             "retry.backoff.ms": 2,
