@@ -33,6 +33,6 @@ def test_a_record_due_within_90_days_is_never_late_and_makes_at_most_57_hops(
 
 
 def test_below_the_shortest_tier_the_dispatcher_waits() -> None:
-    assert tier_for(1_049) is None
-    assert tier_for(1_050) == 1
+    assert tier_for(1_099) is None
+    assert tier_for(1_100) == 1
     assert tier_for(-1) is None

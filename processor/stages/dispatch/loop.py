@@ -27,7 +27,7 @@ from processor.stages.dispatch.breaker import State, is_ours
 from processor.stages.dispatch.caller import Caller
 from processor.stages.dispatch.calls import Answered, Lease, Start
 from processor.stages.dispatch.holdings import Holdings
-from processor.stages.dispatch.partition import SendPartition
+from processor.stages.dispatch.partition import LEAD_MS, SendPartition
 from processor.stages.dispatch.reading import Reading
 from processor.stages.dispatch.settling import Done, Settling
 from processor.stages.dispatch.trimming import Trimming
@@ -120,7 +120,7 @@ class DispatchLoop:
         heads = [part.later[0][0] for part in parts if part.later]
         if not heads:
             return _IDLE_POLL_S
-        return min(_IDLE_POLL_S, max(0.0, (min(heads) - self._clock.now_ms()) / 1_000 - 0.008))
+        return min(_IDLE_POLL_S, max(0.0, (min(heads) - LEAD_MS - self._clock.now_ms()) / 1_000))
 
     def listen(self, timeout_s: float) -> None:
         """Read records into their partitions; nothing begins before the next tick."""
