@@ -22,8 +22,8 @@ LEAD_MS: Final = 40
 """
 A start is committed this long before its message is due; its call is timed exactly.
 
-That is two ticks of a loaded machine: the one under way when it comes up, and its own. With 10 half of all messages were
-19 ms late and more, with 40 half are 3 to 6 (`python -m bench.lateness --messages 20000 --minutes 2`, in turns).
+That is two ticks of a loaded machine: the one under way when it comes up, and its own. With 10 half of all were
+19 ms late and more, with 40 half are 3 to 6 (`bench.lateness` of two minutes, in turns).
 """
 
 
