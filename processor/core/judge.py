@@ -11,7 +11,7 @@ from processor.core.plan import Channel, DailyInterval, Plan, Provider, RetryPol
 from processor.core.refusal import bad_external_id, bad_message_id, bad_request, refusal, request
 from processor.core.retry import budget_spent, inherited_attempts, longest_backoff_ms, policy_for
 from processor.core.verdict import Dispatch, End, Verdict, Wait
-from processor.core.windows import next_legal_ms
+from processor.core.windows import next_legal_ms, next_outside
 from processor.core.words import PERHAPS_SENT, Reason, Status
 
 RULES_MAX: Final = 1_024  # where every message has a start of its own, rules are of no use, and not to be kept
@@ -53,6 +53,22 @@ class Judge:
             return over(rule, facts)
         refused = bad_external_id(head)
         return _verdict(rule, head, facts, now_ms) if refused is None else over(refused, facts)
+
+    def until_ms(self, head: Head, facts: Facts, go: Dispatch, *, now_ms: int) -> int | None:
+        """Return until when a message may go that may *go* at *now_ms*: its end, or a window's. None: for ever."""
+        asked = request(head)
+        rule = self._rules.get(asked) or self._learn(asked, head)
+        if isinstance(rule, End):
+            return now_ms
+        end_ms = _end_ms(rule, facts)
+        if go.provider == rule.go.provider:
+            intervals = rule.intervals
+        else:
+            intervals = intervals_of(head, self._plan.providers[go.provider], self._zones)
+        if not intervals:
+            return end_ms
+        ends_ms = [end_ms, *(next_outside(interval, now_ms) for interval in intervals)]
+        return min((each for each in ends_ms if each is not None), default=None)
 
     def _learn(self, asked: tuple[object, ...], head: Head) -> "_Rule | End":
         if len(self._rules) >= RULES_MAX:
@@ -97,9 +113,13 @@ def _rule(head: Head, plan: Plan, zones: Zones) -> _Rule:
     )
 
 
+def _end_ms(rule: _Rule, facts: Facts) -> int | None:
+    return rule.end_ms if rule.valid_ms is None else facts.first_seen_ms + rule.valid_ms
+
+
 def _verdict(rule: _Rule, head: Head, facts: Facts, now_ms: int) -> Verdict:
     """Return the verdict on a message that `refusal` let pass."""
-    end_ms = rule.end_ms if rule.valid_ms is None else facts.first_seen_ms + rule.valid_ms
+    end_ms = _end_ms(rule, facts)
     if end_ms is not None and now_ms >= end_ms:
         return over(End(Status.EXPIRED, Reason.PAST_END), facts)
     charged = max(facts.charged, rule.inherited)

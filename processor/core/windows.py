@@ -37,6 +37,23 @@ def next_inside(interval: DailyInterval, at_ms: int) -> int:
         at_ms = _change_ms(zone, at_ms, opens_ms)
 
 
+def next_outside(interval: DailyInterval, at_ms: int) -> int | None:
+    """Return when an interval that *at_ms* is inside of closes; None for one that is always open."""
+    zone = interval.zone
+    length_ms = (interval.end_ms - interval.start_ms) % DAY_MS
+    if not length_ms:
+        return None
+    while True:
+        offset_ms = _offset_ms(zone, at_ms)
+        since_start_ms = (at_ms + offset_ms - interval.start_ms) % DAY_MS
+        if since_start_ms >= length_ms:
+            return at_ms
+        closes_ms = at_ms + length_ms - since_start_ms
+        if zone is UTC or _offset_ms(zone, closes_ms) == offset_ms:
+            return closes_ms
+        at_ms = _change_ms(zone, at_ms, closes_ms)
+
+
 def next_legal_ms(intervals: Sequence[DailyInterval], *, not_before_ms: int, end_ms: int | None) -> int | None:
     """
     Return the first instant from *not_before_ms* on, and before *end_ms*, that is inside all *intervals*.

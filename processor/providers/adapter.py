@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from math import inf
+from time import monotonic
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
+from processor.core.outcome import Deferred, Stage
 from processor.core.plan import PLAIN_FORM, Form
+from processor.core.words import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from processor.core.message import Message
-    from processor.core.outcome import Outcome, Stage
+    from processor.core.outcome import Outcome
 
 
 class Submission(NamedTuple):
@@ -21,6 +25,16 @@ class Submission(NamedTuple):
     attempt: int  # number of this provider call for the message, from 1
     recipients: tuple[int, ...] | None = None  # indexes into to, cc, bcc in that order; None is all
     form: Form = PLAIN_FORM  # what its channel asks for
+    until_s: float = inf  # on time.monotonic(): no byte of it may leave from then on, however long connecting takes
+
+    @property
+    def is_over(self) -> bool:
+        """Tell whether it is too late to hand the message over."""
+        return monotonic() >= self.until_s
+
+
+TOO_LATE: Final = Deferred(Reason.PAST_END, stage=Stage.PREPARE)
+"""Nothing was handed over, for by then `Submission.is_over`: no attempt, and none of the provider's fault."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +56,8 @@ class Adapter(Protocol):
         Make one provider call and return an outcome for each submission, in order.
 
         Never raises for anything that a provider, a network or a message does. When cancelled, the
-        call may have been made: its outcome is Unknown to the caller.
+        call may have been made: its outcome is Unknown to the caller. `TOO_LATE` is the outcome of what is over before
+        it could be handed over.
         """
         ...
 

@@ -85,6 +85,29 @@ def test_who_judges_many_messages_remembers_nothing_of_one_that_matters_to_anoth
         assert judging(another, known, now_ms=now_ms) == judge(another, known, world, now_ms=now_ms, zones=zones)
 
 
+@given(heads(), FACTS, PLANS, NEARBY_MS, st.floats(0, 1))
+@settings(max_examples=600)
+def test_a_message_that_may_go_may_until_a_bound_forbids_it(
+    of: Head, known: Facts, world: Plan, now_ms: int, part: float
+) -> None:
+    judging = Judge(world, zones)
+    verdict = judging(of, known, now_ms=now_ms)
+    if isinstance(verdict, Wait):
+        now_ms = verdict.until_ms
+        verdict = judging(of, known, now_ms=now_ms)
+    assume(isinstance(verdict, Dispatch))
+    assert isinstance(verdict, Dispatch)
+
+    until_ms = judging.until_ms(of, known, verdict, now_ms=now_ms)
+
+    event("for ever" if until_ms is None else "until then")
+    last_ms = now_ms + 10 * DAY_MS if until_ms is None else until_ms - 1
+    assert last_ms >= now_ms
+    for at_ms in (last_ms, now_ms + int(part * (last_ms - now_ms))):
+        assert legal(of, known, world, at_ms)
+    assert until_ms is None or not legal(of, known, world, until_ms)
+
+
 def test_rules_of_messages_that_are_all_different_do_not_pile_up() -> None:
     judging = Judge(plan(), zones)
     for number in range(RULES_MAX * 2):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from itertools import pairwise
 from timeit import repeat
 from zoneinfo import available_timezones
@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from processor.core.plan import DAY_MS, DailyInterval
-from processor.core.windows import CALM_MS, HORIZON_MS, next_inside, next_legal_ms
+from processor.core.windows import CALM_MS, HORIZON_MS, next_inside, next_legal_ms, next_outside
 from tests.core.oracle import (
     HOUR_MS,
     MINUTE_MS,
@@ -71,6 +71,24 @@ def test_to_the_millisecond_the_answer_is_inside_and_nothing_before_it_is(
         assert not daily.allows(found_ms - 1)
         assert not daily.allows(at_ms)
         assert not daily.allows(at_ms + int(part * (found_ms - 1 - at_ms)))
+
+
+@given(_dailies(1), INSTANTS, st.floats(0, 1))
+@settings(max_examples=400)
+def test_an_interval_is_open_until_it_closes_and_not_a_millisecond_longer(
+    daily: Daily, at_ms: int, part: float
+) -> None:
+    opens_ms = next_inside(daily.product(), at_ms)
+    closes_ms = next_outside(daily.product(), opens_ms)
+
+    assert closes_ms is not None
+    assert not daily.allows(closes_ms)
+    assert daily.allows(closes_ms - 1)
+    assert daily.allows(opens_ms + int(part * (closes_ms - 1 - opens_ms)))
+
+
+def test_an_interval_of_a_whole_day_never_closes() -> None:
+    assert next_outside(DailyInterval(0, DAY_MS, UTC), FIRST_MS) is None
 
 
 @pytest.mark.parametrize("around_ms", [-HOUR_MS, 0])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
@@ -14,7 +16,7 @@ from hypothesis import strategies as st
 from processor.core.message import Attachment, Head, Message
 from processor.core.outcome import Accepted, Deferred, Outcome, Rejected, Stage, Throttled, Unknown
 from processor.core.words import Reason
-from processor.providers.adapter import Submission
+from processor.providers.adapter import TOO_LATE, Submission
 from processor.providers.catalogue import open_adapter
 from processor.providers.http.answer import Mapped, parse
 from processor.providers.http.reading import Answer
@@ -378,6 +380,27 @@ async def test_an_answer_that_is_too_long_counts_by_its_status() -> None:
 )
 async def test_what_is_no_answer_is_unknown(raw: bytes) -> None:
     assert await outcome_from(answering(raw)) == Unknown(Reason.ANSWER_MISSING)
+
+
+@pytest.mark.parametrize("bulk", [False, True])
+async def test_what_is_over_before_it_can_be_handed_over_is_left_out_and_the_rest_goes(*, bulk: bool) -> None:
+    bodies: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while head := await reader.readuntil(b"\r\n\r\n"):
+            size = int(re.search(rb"Content-Length: (\d+)", head)[1])  # type: ignore[index] # we always send one
+            bodies.append(await reader.readexactly(size))
+            writer.write(b"HTTP/1.1 202 ok\r\nContent-Length: 0\r\n\r\n")
+
+    form: dict[str, Any] = {"body": {"all": "{{ items }}"}, "item": {"id": "{{ message_id }}"}} if bulk else {}
+    batch = [submission("ann@example.org", message_id=f"m-{number}") for number in range(3)]
+    batch[1] = batch[1]._replace(until_s=monotonic())
+    async with listening(serve) as port, opened(http_config(f"http://127.0.0.1:{port}/", **form)) as adapter:
+        outcomes = await adapter.send(batch)
+
+    assert outcomes == [Accepted(None, "202"), TOO_LATE, Accepted(None, "202")]
+    assert len(bodies) == (1 if bulk else 2)
+    assert not any(b"m-1" in body for body in bodies)
 
 
 async def test_a_dripping_answer_is_left_in_time() -> None:

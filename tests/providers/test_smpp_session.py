@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,6 +12,7 @@ from processor.core.message import Attachment
 from processor.core.outcome import Accepted, Deferred, Rejected, Stage, Throttled, Unknown
 from processor.core.plan import Form
 from processor.core.words import Reason
+from processor.providers.adapter import TOO_LATE
 from processor.providers.smpp import link
 from processor.providers.smpp.adapter import SmppAdapter
 from processor.providers.smpp.backoff import Ended, wait_ms
@@ -58,6 +60,19 @@ def sent_soon(adapter: SmppAdapter, count: int) -> list[asyncio.Task[Sequence[Ou
 
 
 # What is sent.
+
+
+async def test_a_text_whose_time_is_over_while_the_window_is_full_is_not_submitted() -> None:
+    peer = Peer({SUBMIT: silent})
+    async with against(peer, window_size=1) as adapter:
+        first = asyncio.create_task(adapter.send([submission(ANN)]))
+        await eventually_async(lambda: len(peer.submits) == 1, within_s=5)
+        late = submission(ANN, message_id="m-2")._replace(until_s=monotonic() + 0.1)
+        assert await adapter.send([late]) == [TOO_LATE]
+        assert await adapter.send([late]) == [TOO_LATE]  # by then before it has asked for a place
+        assert await first == [PERHAPS]
+
+    assert len(peer.submits) == 1
 
 
 async def test_a_message_goes_out_as_configured() -> None:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from processor.core.outcome import Accepted, Deferred, Rejected, Stage, Throttled, Unknown
 from processor.core.words import Reason
+from processor.providers.adapter import TOO_LATE
 from processor.sandbox.ledger import read_ledger
 from tests.providers.rogue import says
 from tests.providers.twins import PASSWORD, listening, opened, sandbox_at, smtp_config, submission
 from tests.support.certificates import certificate
+from tests.support.eventually import eventually_async
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -219,6 +222,26 @@ async def test_the_mails_of_a_batch_do_not_wait_for_one_another() -> None:
         outcomes = await adapter.send([submission("ann@example.org", message_id=f"m-{n}") for n in range(3)])
 
     assert outcomes == [Accepted(code="250")] * 3
+
+
+@pytest.mark.parametrize("verb", [b"EHLO", b"RCPT"])
+async def test_a_mail_whose_time_is_over_before_it_can_be_handed_over_is_not(verb: bytes) -> None:
+    until_s, seen = monotonic() + 0.2, list[bytes]()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 slow\r\n")
+        while line := await reader.readline():
+            seen.append(line)
+            if line.startswith(verb):
+                await eventually_async(lambda: monotonic() > until_s, within_s=5)
+            writer.write(b"354 go\r\n" if line.startswith(b"DATA") else b"250 ok\r\n")
+
+    async with listening(serve) as port, opened(smtp_config(port)) as adapter:
+        late = submission("ann@example.org")._replace(until_s=until_s)
+        assert await adapter.send([late]) == [TOO_LATE]
+
+    assert not any(line.startswith((b"From:", b"Subject:")) for line in seen)
+    assert any(line.startswith(b"MAIL") for line in seen) is (verb == b"RCPT")
 
 
 async def test_a_session_is_replaced_after_its_uses(tmp_path: Path) -> None:

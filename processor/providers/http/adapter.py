@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from processor.core.outcome import Deferred, Outcome, Rejected, Stage, Unknown
 from processor.core.words import Reason
-from processor.providers.adapter import Broken
+from processor.providers.adapter import TOO_LATE, Broken
 from processor.providers.content import rejected
 from processor.providers.http.answer import Mapped, parse
 from processor.providers.http.request import Requests
@@ -67,12 +67,21 @@ class HttpAdapter:
         request = self._requests.build(batch, now_ms=self._now_ms())
         if not isinstance(request, Request):
             return [request] if len(batch) == 1 else await self._alone(batch)
-        answer = await self._wire.exchange(request)
+        answer = await self._wire.exchange(request, until_s=min(asked.until_s for asked in batch))
+        if answer is None:
+            return await self._without_late(batch)
         if isinstance(answer, Broken):
             return [BROKEN[answer.stage]] * len(batch)
         outcomes = parse(answer, batch, self._mapped, now_ms=self._now_ms())
         refused_as_a_whole = isinstance(outcomes[0], Rejected) and not self._mapped.has_results(answer)
         return await self._alone(batch) if refused_as_a_whole and len(batch) > 1 else outcomes
+
+    async def _without_late(self, batch: Sequence[Submission]) -> Sequence[Outcome]:
+        """Send what of *batch* is not over yet."""
+        late = [asked.is_over for asked in batch]
+        going = [asked for asked, is_late in zip(batch, late, strict=True) if not is_late]
+        answered = iter(await self._called(going) if going else ())
+        return [TOO_LATE if is_late else next(answered) for is_late in late]
 
     async def _alone(self, batch: Sequence[Submission]) -> Sequence[Outcome]:
         """Send each of *batch* in a call of its own: the fault of one, or the size of all, must not end the others."""

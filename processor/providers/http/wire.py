@@ -13,6 +13,8 @@ import socket
 import ssl
 from collections import deque
 from dataclasses import dataclass, field
+from math import inf
+from time import monotonic
 from typing import TYPE_CHECKING, Final, cast
 
 from aiohappyeyeballs import start_connection
@@ -121,14 +123,16 @@ class Wire:
         self._room = asyncio.Semaphore(config.connections)
         self._kept: deque[Line] = deque()  # the one that was used last is at the end
 
-    async def exchange(self, request: Request) -> Answer | Broken:
-        """Send *request*; what breaks is a value."""
+    async def exchange(self, request: Request, *, until_s: float = inf) -> Answer | Broken | None:
+        """Send *request*; what breaks is a value. None: nothing was sent before `time.monotonic` came to *until_s*."""
         raw = self._raw(request)
         try:
             line = await self._line()
         except (OSError, UnicodeError):  # a time-out is one; what is no name at all
             return Broken(Stage.CONNECT)
         try:
+            if monotonic() >= until_s:
+                return None
             return await line.ask(raw, self._config.answer_timeout_ms / 1_000)
         finally:
             if line.is_open:

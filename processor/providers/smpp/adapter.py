@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import random
 import ssl
+from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from processor.core.outcome import Accepted, Deferred, Outcome, Stage, Throttled, Unknown
 from processor.core.words import Reason
-from processor.providers.adapter import Broken
+from processor.providers.adapter import TOO_LATE, Broken
 from processor.providers.meaning import Meaning
 from processor.providers.smpp.codes import code_of, meaning, refusal
 from processor.providers.smpp.config import CHARS_MAX
@@ -93,12 +94,14 @@ class SmppAdapter:
             session = await self._pool.session()
             if not isinstance(session, Session):
                 return session
-            outcome = await self._submitted(session, parts)
+            if submission.is_over:
+                return TOO_LATE
+            outcome = await self._submitted(session, parts, submission)
             if outcome is not NOT_WRITTEN:
                 break
         return outcome
 
-    async def _submitted(self, session: Session, parts: Parts) -> Outcome:
+    async def _submitted(self, session: Session, parts: Parts, submission: Submission) -> Outcome:
         """
         Submit one part after the other, each once the one before was taken.
 
@@ -108,7 +111,10 @@ class SmppAdapter:
         loop = asyncio.get_running_loop()
         patience_s = self._config.answer_timeout_ms / 1000
         first, *others = parts.pdus
-        answer = await session.link.submit(first, until_s=loop.time() + patience_s, answer_s=patience_s)
+        room_s = min(patience_s, submission.until_s - monotonic())
+        answer = await session.link.submit(first, until_s=loop.time() + room_s, answer_s=patience_s)
+        if answer is None and submission.is_over:
+            return TOO_LATE
         outcome = parse(answer, parts, self._config)
         until_s = loop.time() + patience_s  # all others together: a call must end
         ids = [outcome.provider_message_id if isinstance(outcome, Accepted) else None]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, assert_never
 
 from processor.core.outcome import Accepted, Deferred, Outcome, Partly, Rejected, Stage, Throttled, Unknown
 from processor.core.words import Reason
-from processor.providers.adapter import Broken
+from processor.providers.adapter import TOO_LATE, Broken
 from processor.providers.content import is_address, is_line
 from processor.providers.smtp.dkim import Signer
 from processor.providers.smtp.mail import Mail, build
@@ -35,6 +35,7 @@ BROKEN: Final[Mapping[Stage, Outcome]] = {  # FAULTS trap 11: where the line bro
 
 
 UNFIT: Final[Mapping[Unfit, Outcome]] = {
+    Unfit.LATE: TOO_LATE,
     Unfit.SIZE: Rejected(Reason.TOO_LARGE, stage=Stage.PREPARE),
     Unfit.UTF8: Rejected(Reason.INVALID_RECIPIENT, stage=Stage.PREPARE),
     # A pool of servers that offer different things by turns; the next attempt is written anew.

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from email.utils import format_datetime
 from functools import lru_cache
 from hashlib import blake2b
+from math import inf
 from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import quote
 
@@ -54,6 +55,7 @@ class Mail(NamedTuple):
     size_bytes: int  # without the stuffed dots, as RFC 1870 §6.3 counts
     eight_bit: bool = False  # the body needs 8BITMIME
     utf8: bool = False  # an address needs SMTPUTF8
+    until_s: float = inf  # as in Submission
 
     def __repr__(self) -> str:
         """Tell the size alone: the rest is somebody's address and content."""
@@ -100,6 +102,7 @@ def build(
         size_bytes=len(raw),
         eight_bit=part.eight_bit,
         utf8=utf8,
+        until_s=submission.until_s,
     )
 
 

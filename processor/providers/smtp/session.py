@@ -6,6 +6,7 @@ import asyncio
 from base64 import b64encode
 from dataclasses import dataclass
 from enum import Enum
+from time import monotonic
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from processor.core.outcome import Stage
@@ -52,8 +53,9 @@ class Answer(NamedTuple):
 
 
 class Unfit(Enum):
-    """What a mail needs and this server does not offer; nothing was said."""
+    """What a mail needs and this server does not offer, or that its time is over; it was not handed over."""
 
+    LATE = "late"
     SIZE = "size"  # RFC 1870
     EIGHT_BIT = "eight_bit"  # RFC 6152
     UTF8 = "utf8"  # RFC 6531
@@ -117,21 +119,25 @@ class Session:
         return session
 
     def unfit(self, mail: Mail) -> Unfit | None:
-        """Return what *mail* needs and this server does not offer."""
+        """Return why *mail* cannot go on this session."""
+        if monotonic() >= mail.until_s:
+            return Unfit.LATE
         if self.offer.size_bytes_max is not None and mail.size_bytes > self.offer.size_bytes_max:
             return Unfit.SIZE
         if mail.utf8 and not self.offer.utf8:
             return Unfit.UTF8
         return Unfit.EIGHT_BIT if mail.eight_bit and not self.offer.eight_bit else None
 
-    async def exchange(self, mail: Mail) -> Answer | Broken:
-        """Send one mail; the only place where a message leaves. After Broken the session is of no more use."""
+    async def exchange(self, mail: Mail) -> Answer | Broken | Unfit:
+        """Send one mail; the only place where one leaves. Without an Answer the session is of no more use."""
         self.uses += 1
         stage = Stage.PREPARE
         try:
             agreed = await self._envelope(mail)
             if isinstance(agreed, Answer):
                 return agreed
+            if monotonic() >= mail.until_s:
+                return Unfit.LATE
             last = await self._all_but_last(mail.content)
             stage = Stage.HAND_OVER
             (reply,) = await self.line.ask(last, 1, self._config.answer_timeout_ms)

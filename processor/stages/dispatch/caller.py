@@ -13,13 +13,13 @@ from processor.codec.errors import RegistryUnavailable, TooLarge, Unreadable
 from processor.codec.outbound import OutboundCodec
 from processor.core.clock import Clock, Zones
 from processor.core.judge import Judge
-from processor.core.message import Head, Message
+from processor.core.message import Facts, Head, Message
 from processor.core.outcome import Outcome, Unknown
 from processor.core.plan import Plan, Provider
 from processor.core.verdict import Dispatch, End, Wait
 from processor.core.words import Lane, Reason
 from processor.kafka.committed import Place
-from processor.providers.adapter import Adapter, Submission
+from processor.providers.adapter import TOO_LATE, Adapter, Submission
 from processor.stages.boundary import Boundary, TooManyErrors
 from processor.stages.dispatch.calls import Answered, Lease, Refused, Result, Start, Withdrawn
 from processor.stages.dispatch.stopping import Missing, Stops, reduced, widened
@@ -75,7 +75,8 @@ class Due(NamedTuple):
 
     start: Start
     message: Message
-    missing: Missing = ()  # suppressed recipients that it goes without
+    missing: Missing  # suppressed recipients that it goes without
+    until_s: float  # of the monotonic clock: then it may go no more
 
 
 Batch = list[Due]
@@ -315,13 +316,17 @@ class Caller:
         if isinstance(verdict, Dispatch):
             stopped = self._stopped(message, start, verdict, now_ms)
             if not isinstance(stopped, Wait | End):
-                return Due(start, message, stopped)
+                return Due(start, message, stopped, self._until_s(message.head, start.facts, verdict, now_ms))
             verdict = stopped
         if isinstance(verdict, Wait) and verdict.until_ms - now_ms < _NEARLY_DUE_MS:
             self._wait_out(start, verdict.until_ms - self._clock.now_ms())
             return None
         self._hand_in(Withdrawn(start, message.head, verdict))
         return None
+
+    def _until_s(self, head: Head, facts: Facts, go: Dispatch, now_ms: int) -> float:
+        until_ms = self._judge.until_ms(head, facts, go, now_ms=now_ms)
+        return inf if until_ms is None else self._clock.monotonic_s() + (until_ms - now_ms) / 1_000
 
     def _stopped(self, message: Message, start: Start, go: Dispatch, now_ms: int) -> Wait | End | Missing:
         """Return what keeps a message from going whose time it is, else the recipients that it goes without."""
@@ -361,7 +366,11 @@ class Caller:
         outcomes = await self._outcomes(worker)
         worker.until_s = inf
         took_s = self._clock.monotonic_s() - began_s
-        for (start, message, missing), answered in zip(batch, outcomes, strict=True):
+        for (start, message, missing, _), answered in zip(batch, outcomes, strict=True):
+            if answered is TOO_LATE:
+                verdict = self._judge(message.head, start.facts, now_ms=self._clock.now_ms())
+                self.results.append(Withdrawn(start, message.head, None if isinstance(verdict, Dispatch) else verdict))
+                continue
             outcome = widened(answered, message, missing) if missing else answered
             self.results.append(Answered(start, message.head, outcome, called_at_ms, began_s, took_s, missing))
         self._wake_up()
@@ -385,7 +394,7 @@ class Caller:
     def _submission(self, due: Due) -> Submission:
         facts, message = due.start.facts, due.message
         channel = self._plan.channels[message.head.channel]  # `judge` has seen that there is one
-        submission = Submission(message, facts.attempt + 1, facts.open_recipients, channel.form)
+        submission = Submission(message, facts.attempt + 1, facts.open_recipients, channel.form, due.until_s)
         return reduced(submission, due.missing) if due.missing else submission
 
     def _note(self, bug: Exception, start: Start) -> None:
