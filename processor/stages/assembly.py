@@ -53,8 +53,8 @@ TRACKING: Final = "tracking"
 """The stage that serves links and webhooks, and joins receipts; it has no part in the way of a message."""
 
 STAGES: Final = ("intake", "delay", "dispatch", TRACKING)
-LINGER_S: Final = 0.008
-"""Lanes other than express gather results for this long: fewer, larger ticks."""
+LINGER_S: Final = 0.02
+"""Loops through which no express message comes begin a tick this long after the last one: fewer transactions."""
 
 
 class Loop(Protocol):
@@ -103,7 +103,9 @@ class Parts:
         """Return the seat of one loop."""
         return Seat(loop, self.names.group(stage, part), self.slot, tuple(topics))
 
-    def forward_loop(self, seat: Seat, decider: Decider, memory: Memory | None = None) -> ForwardLoop:
+    def forward_loop(
+        self, seat: Seat, decider: Decider, *, linger_s: float, memory: Memory | None = None
+    ) -> ForwardLoop:
         """Return a loop of intake or delay."""
         return ForwardLoop(
             self.connection,
@@ -112,6 +114,7 @@ class Parts:
             self.clock,
             self.health,
             tick_records_max=self.tick_records_max,
+            linger_s=linger_s,
             memory=memory,
         )
 
@@ -132,19 +135,19 @@ class Parts:
 def intake_loops(parts: Parts) -> list[Loop]:
     """Return the two loops of intake: express has its own consumer, group and producer."""
     return [
-        _intake_loop(parts, parts.seat("intake.express", "intake", "express", [parts.names.express])),
-        _intake_loop(parts, parts.seat("intake", "intake", "rest", [parts.names.outbound])),
+        _intake_loop(parts, parts.seat("intake.express", "intake", "express", [parts.names.express]), 0.0),
+        _intake_loop(parts, parts.seat("intake", "intake", "rest", [parts.names.outbound]), LINGER_S),
     ]
 
 
-def _intake_loop(parts: Parts, seat: Seat) -> Loop:
+def _intake_loop(parts: Parts, seat: Seat, linger_s: float) -> Loop:
     duplicates = None
     if parts.ids_horizon_ms:
         (topic,) = seat.topics
         ids, horizon_ms = parts.names.ids(topic), parts.ids_horizon_ms
         duplicates = Duplicates(seat.loop, parts.connection, topic, ids, parts.clock, horizon_ms=horizon_ms)
     intake = Intake(seat.loop, parts.judging("intake"), Trial(parts.open_codecs), duplicates)
-    return parts.forward_loop(seat, intake, duplicates)
+    return parts.forward_loop(seat, intake, linger_s=linger_s, memory=duplicates)
 
 
 def delay_loops(parts: Parts) -> list[Loop]:
@@ -153,6 +156,7 @@ def delay_loops(parts: Parts) -> list[Loop]:
         parts.forward_loop(
             parts.seat(f"delay.{each}", "delay", each, [parts.names.delay(each, seconds) for seconds in TIERS_S]),
             Delay(parts.judging("delay"), parts.names),
+            linger_s=0.0 if each is DelayClass.URGENT else LINGER_S,
         )
         for each in DelayClass
     ]

@@ -131,9 +131,12 @@ class ForwardLoop:
         health: Health,
         *,
         tick_records_max: int,
+        linger_s: float = 0.0,
         memory: Memory | None = None,
     ) -> None:
-        """Join the group; nothing is read before `run`."""
+        """Join the group; nothing is read before `run`. A tick begins *linger_s* after the one before it began."""
+        self._linger_s = linger_s
+        self._ticked_at_s = 0.0
         self._memory = memory
         self._most = tick_records_max
         self._seat = seat
@@ -166,7 +169,8 @@ class ForwardLoop:
         self._take_in()
         self._learn()
         self._flow()
-        self._tick(self._ready())
+        if self._linger_left_s() <= 0:
+            self._tick(self._ready())
         self._ticks.observe(len(self._partitions))
         self._backlog.observe(self._partitions, self._member.end_offsets)
 
@@ -203,7 +207,12 @@ class ForwardLoop:
         if any(part.held_until_ms == _UNTIL_KNOWN for part in self._partitions.values()):
             return _LEARN_S
         heads = [ready for part in self._partitions.values() if (ready := part.head_ready_ms()) is not None]
-        return min(_POLL_MAX_S, max(0.0, (min(heads) - now_ms) / 1_000)) if heads else _POLL_MAX_S
+        if not heads:
+            return _POLL_MAX_S
+        return min(_POLL_MAX_S, max(0.0, (min(heads) - now_ms) / 1_000, self._linger_left_s()))
+
+    def _linger_left_s(self) -> float:
+        return self._ticked_at_s + self._linger_s - self._clock.monotonic_s()
 
     def _flow(self) -> None:
         now_ms = self._clock.now_ms()
@@ -228,7 +237,7 @@ class ForwardLoop:
         if not ready:
             self._step_over_markers()
             return
-        began_s = self._clock.monotonic_s()
+        began_s = self._ticked_at_s = self._clock.monotonic_s()
         self._decider.next_tick()
         self._publish({place: _Work(self._decided(place, records)) for place, records in ready.items()})
         TICK.labels(self._seat.loop).observe(self._clock.monotonic_s() - began_s)
