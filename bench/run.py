@@ -43,6 +43,8 @@ APART = {  # each prints what it has measured; the report shows it as it was pri
     "opening": ["bench.opening"],
     "takeover": ["bench.takeover"],
     "growth": ["bench.growth"],
+    "ids": ["bench.ids"],
+    "audit": ["bench.audit"],
 }
 SLOTS = 400
 

@@ -124,6 +124,11 @@ class Member:
                 self._paused.discard(place)
                 self._pending[place] = now
 
+    @property
+    def is_asking(self) -> bool:
+        """Tell whether partitions wait for a stable offset."""
+        return bool(self._pending)
+
     def unstable_s(self) -> float:
         """Return for how long the oldest pending partition has waited for a stable offset."""
         return self._monotonic_s() - min(self._pending.values()) if self._pending else 0.0

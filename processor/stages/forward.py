@@ -138,6 +138,7 @@ class ForwardLoop:
         self._linger_s = linger_s
         self._ticked_at_s = 0.0
         self._memory = memory
+        self._learned = True
         self._most = tick_records_max
         self._seat = seat
         self._decider = decider
@@ -152,8 +153,8 @@ class ForwardLoop:
 
     @property
     def joined(self) -> bool:
-        """Tell whether the group has given this loop its partitions, be it none."""
-        return self._member.joined
+        """Tell whether the group has given this loop partitions, be it none, and what has to be known of them is."""
+        return self._member.joined and (self._memory is None or (self._learned and not self._member.is_asking))
 
     def run(self, stopping: threading.Event) -> None:
         """Forward until *stopping*; then commit, and leave."""
@@ -196,8 +197,10 @@ class ForwardLoop:
         """Hold the partitions of which it is not known yet what they have seen."""
         if self._memory is None:
             return
+        self._learned = True
         for place, part in self._partitions.items():
             if not self._memory.known(place):
+                self._learned = False
                 part.held_until_ms = _UNTIL_KNOWN
             elif part.held_until_ms == _UNTIL_KNOWN:
                 part.held_until_ms = 0
@@ -317,7 +320,7 @@ class ForwardLoop:
         share = _LOOKAHEAD_BYTES // max(1, len(self._seat.topics))
         part = self._partitions[place] = Lookahead(self._decider.wait_ms(place[0]), share, offset)
         if self._memory is not None:
-            part.held_until_ms = _UNTIL_KNOWN
+            self._learned, part.held_until_ms = False, _UNTIL_KNOWN
             self._memory.begin(place)
         if not committed.fresh and committed.metadata != CLEAN:
             self._suspect[place] = max(_SUSPECT_RECORDS, self._most)

@@ -1,5 +1,5 @@
 """
-A shortened run of the drills: a random mix on one node, and a killed leader of three.
+A shortened run of the drills on three nodes: a random mix of what befalls members and providers, and a killed leader.
 
 The whole of it is `make chaos`; docs/reliability.md tells what its last run found.
 """
@@ -7,7 +7,6 @@ The whole of it is `make chaos`; docs/reliability.md tells what its last run fou
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,7 +18,6 @@ from processor.sandbox.service import DidNotStart, NotAvailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timed, pytest.mark.timeout(900)]
 
@@ -28,10 +26,10 @@ MIX = ("killed", "terminated", "frozen", "refusing", "hanging", "flapping", "dro
 RATE_PER_S = 15.0
 
 
-@contextmanager
-def works(nodes: int, folder: Path) -> Iterator[Works]:
+@pytest.fixture(scope="module")
+def works(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Works]:
     try:
-        made = Works(nodes, folder)
+        made = Works(3, tmp_path_factory.mktemp("drills"))
     except DidNotStart:
         raise
     except NotAvailable as reason:
@@ -43,18 +41,16 @@ def works(nodes: int, folder: Path) -> Iterator[Works]:
 
 
 @pytest.mark.parametrize("seed", [SEED])  # in the test's name, so that a failure can be repeated
-def test_members_that_die_and_freeze_and_providers_that_fail_lose_and_double_nothing(tmp_path: Path, seed: int) -> None:
-    with works(1, tmp_path) as made:
-        found = Drill("mix", mixed(MIX, seed, 25), seed, RATE_PER_S).run(made)
+def test_members_that_die_and_freeze_and_providers_that_fail_lose_and_double_nothing(works: Works, seed: int) -> None:
+    found = Drill("mix", mixed(MIX, seed, 25), seed, RATE_PER_S).run(works)
 
     assert found.breaches == {}
     assert found.messages > 25 * RATE_PER_S / 2
 
 
 @pytest.mark.parametrize("seed", [SEED])
-def test_a_leader_that_is_killed_inside_a_transaction_loses_and_doubles_nothing(tmp_path: Path, seed: int) -> None:
-    with works(3, tmp_path) as made:
-        found = Drill("leader", alone("leader_killed", seed), seed, RATE_PER_S).run(made)
+def test_a_leader_that_is_killed_inside_a_transaction_loses_and_doubles_nothing(works: Works, seed: int) -> None:
+    found = Drill("leader", alone("leader_killed", seed), seed, RATE_PER_S).run(works)
 
     assert found.breaches == {}
     assert found.messages > 3 * RATE_PER_S / 2

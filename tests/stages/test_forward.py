@@ -170,8 +170,10 @@ def test_a_partition_waits_until_it_is_known_what_it_has_seen_and_the_others_go_
         eventually(lambda: len(copier.decided) == 12_000, within_s=30, what=lambda: len(copier.decided))
         eventually(lambda: loop._partitions[topic, 0].full, within_s=20)
         assert set(values(cluster, copier.to)) == {b"1"}
+        assert not loop.joined
         memory.told.add(0)
         eventually(lambda: len(copier.decided) == 24_000, within_s=30, what=lambda: len(copier.decided))
+        assert loop.joined
 
     assert sorted(memory.begun) == sorted(memory.forgotten) == [0, 1]
     assert memory.closed
