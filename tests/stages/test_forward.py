@@ -173,7 +173,7 @@ def test_a_partition_waits_until_it_is_known_what_it_has_seen_and_the_others_go_
         assert not loop.joined
         memory.told.add(0)
         eventually(lambda: len(copier.decided) == 24_000, within_s=30, what=lambda: len(copier.decided))
-        assert loop.joined
+        eventually(lambda: loop.joined, within_s=10)
 
     assert sorted(memory.begun) == sorted(memory.forgotten) == [0, 1]
     assert memory.closed
