@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from math import inf
 from typing import Any, Final, Protocol
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -11,6 +12,7 @@ from processor.kafka.committed import Committed, CommittedOffsets, Place
 from processor.kafka.connection import Connection
 
 _ASK_AGAIN_S: Final = 0.02
+_FENCED_AGAIN_S: Final = 60.0
 
 
 class Owner(Protocol):
@@ -73,10 +75,10 @@ class Member:
         self._ask_at_s = 0.0
         self._admin = AdminClient(connection.common())
         self._committed = CommittedOffsets(connection, group)
-        self._consumer = Consumer(connection.consumer(group, instance, queue_kbytes=queue_kbytes))
-        self._consumer.subscribe(
-            list(topics), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
-        )
+        self._settings = connection.consumer(group, instance, queue_kbytes=queue_kbytes)
+        self._topics = list(topics)
+        self._fenced_at_s = -inf
+        self._consumer = self._joined()
 
     def poll(self, most: int, timeout_s: float) -> Iterator[Message]:
         """
@@ -151,6 +153,32 @@ class Member:
         self._consumer.close()
         self._committed.close()
 
+    def _joined(self) -> Consumer:
+        consumer = Consumer(self._settings)
+        consumer.subscribe(self._topics, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost)
+        return consumer
+
+    def _join_again(self, error: KafkaError) -> None:
+        """
+        Join as a new consumer; raises where this one was fenced a moment after the one before.
+
+        A consumer is fenced when another one has its instance id. That may be itself: where the coordinator fails
+        over, an answer to its own joining gets lost, and it joins once more beside itself (Apache Kafka 4.3.1, as a
+        leader was killed). Two processes in one slot fence each other again and again.
+        """
+        now_s = self._monotonic_s()
+        if now_s - self._fenced_at_s < _FENCED_AGAIN_S:
+            raise KafkaException(error)
+        self._fenced_at_s = now_s
+        self.joined, self._asked = False, None
+        fenced, self._consumer = self._consumer, self._joined()
+        lost = list(self.places)
+        self.places.clear()
+        self._paused.clear()
+        self._pending.clear()
+        self._owner.lost(lost)
+        fenced.close()
+
     # -- partitions that come ---------------------------------------------------------------------
 
     def _on_assign(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
@@ -198,11 +226,15 @@ class Member:
     # -- partitions that go -----------------------------------------------------------------------
 
     def _on_revoke(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
+        if consumer is not self._consumer:
+            return  # it was fenced, and says goodbye: what it had is lost already
         owned = self._owned(partitions)
         self._owner.revoked(owned)
         self._let_go(consumer, partitions)
 
     def _on_lost(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
+        if consumer is not self._consumer:
+            return
         self.joined = False  # until the group has us again
         self._owner.lost(self._owned(partitions))
         self._let_go(consumer, partitions)
@@ -229,7 +261,8 @@ class Member:
         topic, partition = message.topic(), message.partition()
         # A fatal error comes as a record of no topic whose `fatal()` is False: its code alone says so.
         if error.code() == KafkaError._FATAL:  # noqa: SLF001
-            raise KafkaException(error)
+            self._join_again(error)
+            return False
         if topic is None or partition is None:
             if error.fatal():
                 raise KafkaException(error)
