@@ -100,6 +100,8 @@ def _time(results: dict[str, Any]) -> list[str]:
 
 
 def _growth(results: dict[str, Any]) -> list[str]:
+    if not results.keys() & set(GROWTH):  # of a run of --only
+        return []
     return [
         "",
         "## Growth",
