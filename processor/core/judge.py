@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 from processor.core.clock import Zones
 from processor.core.lanes import lane_of
 from processor.core.message import Facts, Head
-from processor.core.plan import Channel, DailyInterval, Plan, Provider, RetryPolicy
+from processor.core.plan import Channel, DailyInterval, Plan, Provider
 from processor.core.refusal import bad_external_id, bad_message_id, bad_request, refusal, request
 from processor.core.retry import budget_spent, inherited_attempts, longest_backoff_ms, policy_for
 from processor.core.verdict import Dispatch, End, Verdict, Wait
@@ -45,10 +45,7 @@ class Judge:
         refused = bad_message_id(head)
         if refused is not None:
             return over(refused, facts)
-        asked = request(head)
-        rule = self._rules.get(asked)
-        if rule is None:
-            rule = self._learn(asked, head)
+        rule = self._rule_of(head)
         if isinstance(rule, End):
             return over(rule, facts)
         refused = bad_external_id(head)
@@ -56,24 +53,23 @@ class Judge:
 
     def until_ms(self, head: Head, facts: Facts, go: Dispatch, *, now_ms: int) -> int | None:
         """Return until when a message may go that may *go* at *now_ms*: its end, or a window's. None: for ever."""
-        asked = request(head)
-        rule = self._rules.get(asked) or self._learn(asked, head)
+        rule = self._rule_of(head)
         if isinstance(rule, End):
             return now_ms
-        end_ms = _end_ms(rule, facts)
-        if go.provider == rule.go.provider:
-            intervals = rule.intervals
-        else:
-            intervals = intervals_of(head, self._plan.providers[go.provider], self._zones)
-        if not intervals:
+        end_ms, intervals = effective_end_ms(head, facts, rule.channel), _intervals(rule, head, go.provider)
+        if not intervals:  # asked for each call
             return end_ms
-        ends_ms = [end_ms, *(next_outside(interval, now_ms) for interval in intervals)]
+        ends_ms = [end_ms, *(next_outside(each, now_ms) for each in intervals)]
         return min((each for each in ends_ms if each is not None), default=None)
 
-    def _learn(self, asked: tuple[object, ...], head: Head) -> "_Rule | End":
-        if len(self._rules) >= RULES_MAX:
-            self._rules.clear()
-        rule = self._rules[asked] = bad_request(head, self._plan, self._zones) or _rule(head, self._plan, self._zones)
+    def _rule_of(self, head: Head) -> "_Rule | End":
+        asked = request(head)
+        rule = self._rules.get(asked)
+        if rule is None:
+            if len(self._rules) >= RULES_MAX:
+                self._rules.clear()
+            rule = bad_request(head, self._plan, self._zones) or _rule(head, self._plan, self._zones)
+            self._rules[asked] = rule
         return rule
 
 
@@ -83,58 +79,37 @@ class _Rule(NamedTuple):
     plan: Plan
     zones: Zones
     channel: Channel
-    intervals: tuple[DailyInterval, ...]  # at the provider of the first attempt
-    go: Dispatch  # likewise
-    policy: RetryPolicy
-    inherited: int
-    start_ms: int
-    end_ms: int | None
-    valid_ms: int | None  # where there is no end, and no start: from when the message was first seen
+    go: Dispatch  # to the provider of the first attempt
+    intervals: tuple[DailyInterval, ...]  # there
 
 
 def _rule(head: Head, plan: Plan, zones: Zones) -> _Rule:
     """Return the rule for what a head asks for that `refusal` let pass."""
     channel = plan.channels[head.channel]
-    name = head.provider or channel.provider
-    start_ms, end_ms, valid_ms = head.start_at_ms, head.end_at_ms, channel.validity_ms
-    if end_ms is None and start_ms is not None and valid_ms is not None:
-        end_ms = start_ms + valid_ms
-    return _Rule(
-        plan,
-        zones,
-        channel,
-        intervals_of(head, plan.providers[name], zones),
-        Dispatch(name, lane_of(head.priority, channel, plan.lanes)),
-        policy_for(head, channel),
-        inherited_attempts(head),
-        start_ms or 0,
-        end_ms,
-        valid_ms if end_ms is None else None,
-    )
+    go = Dispatch(head.provider or channel.provider, lane_of(head.priority, channel, plan.lanes))
+    return _Rule(plan, zones, channel, go, intervals_of(head, plan.providers[go.provider], zones))
 
 
-def _end_ms(rule: _Rule, facts: Facts) -> int | None:
-    return rule.end_ms if rule.valid_ms is None else facts.first_seen_ms + rule.valid_ms
+def _intervals(rule: _Rule, head: Head, provider: str) -> tuple[DailyInterval, ...]:
+    if provider == rule.go.provider:
+        return rule.intervals
+    return intervals_of(head, rule.plan.providers[provider], rule.zones)
 
 
 def _verdict(rule: _Rule, head: Head, facts: Facts, now_ms: int) -> Verdict:
     """Return the verdict on a message that `refusal` let pass."""
-    end_ms = _end_ms(rule, facts)
+    channel, go = rule.channel, rule.go
+    end_ms = effective_end_ms(head, facts, channel)
     if end_ms is not None and now_ms >= end_ms:
         return over(End(Status.EXPIRED, Reason.PAST_END), facts)
-    charged = max(facts.charged, rule.inherited)
-    if charged and budget_spent(rule.policy, charged=charged):
+    charged = charged_so_far(head, facts)
+    if charged and budget_spent(policy_for(head, channel), charged=charged):
         return over(End(Status.FAILED, Reason.RETRIES_EXHAUSTED), facts)
 
-    go, intervals = rule.go, rule.intervals
-    if facts.tried and (name := provider_of(head, facts, rule.channel)) != go.provider:
-        go, intervals = go._replace(provider=name), intervals_of(head, rule.plan.providers[name], rule.zones)
-    earliest_ms = max(now_ms, facts.due_at_ms, rule.start_ms)
-    if rule.inherited and head.last_attempt_ms is not None:
-        # An attempt cannot have been after we first saw the message: a wrong clock there must not hold it here.
-        failed_ms = min(head.last_attempt_ms, facts.first_seen_ms)
-        # Judging the same message twice must give the same instant, so there is no jitter.
-        earliest_ms = max(earliest_ms, failed_ms + longest_backoff_ms(rule.policy, charged=rule.inherited))
+    if facts.tried:
+        go = go._replace(provider=provider_of(head, facts, channel))
+    earliest_ms = _earliest_ms(head, facts, channel, now_ms)
+    intervals = _intervals(rule, head, go.provider)
     legal_ms = next_legal_ms(intervals, not_before_ms=earliest_ms, end_ms=end_ms)
     if legal_ms is None:
         return over(End(Status.EXPIRED, Reason.NO_LEGAL_INSTANT), facts)
@@ -199,6 +174,20 @@ def charged_so_far(head: Head, facts: Facts) -> int:
 def over(end: End, facts: Facts) -> End:
     """Return *end*, or SENT for a message that has reached some of its recipients already."""
     return end if facts.open_recipients is None else replace(end, status=Status.SENT)
+
+
+def _earliest_ms(head: Head, facts: Facts, channel: Channel, now_ms: int) -> int:
+    """Return the first instant that now, start, due time and an inherited attempt's back-off leave."""
+    earliest_ms = max(now_ms, facts.due_at_ms)
+    if head.start_at_ms is not None and head.start_at_ms > earliest_ms:
+        earliest_ms = head.start_at_ms
+    inherited = inherited_attempts(head) if head.message_status is not None else 0
+    if inherited and head.last_attempt_ms is not None:
+        # An attempt cannot have been after we first saw the message: a wrong clock there must not hold it here.
+        failed_ms = min(head.last_attempt_ms, facts.first_seen_ms)
+        # Judging the same message twice must give the same instant, so there is no jitter.
+        earliest_ms = max(earliest_ms, failed_ms + longest_backoff_ms(policy_for(head, channel), charged=inherited))
+    return earliest_ms
 
 
 def _why_wait(head: Head, facts: Facts, earliest_ms: int, legal_ms: int) -> Reason:

@@ -38,20 +38,9 @@ def next_inside(interval: DailyInterval, at_ms: int) -> int:
 
 
 def next_outside(interval: DailyInterval, at_ms: int) -> int | None:
-    """Return when an interval that *at_ms* is inside of closes; None for one that is always open."""
-    zone = interval.zone
-    length_ms = (interval.end_ms - interval.start_ms) % DAY_MS
-    if not length_ms:
-        return None
-    while True:
-        offset_ms = _offset_ms(zone, at_ms)
-        since_start_ms = (at_ms + offset_ms - interval.start_ms) % DAY_MS
-        if since_start_ms >= length_ms:
-            return at_ms
-        closes_ms = at_ms + length_ms - since_start_ms
-        if zone is UTC or _offset_ms(zone, closes_ms) == offset_ms:
-            return closes_ms
-        at_ms = _change_ms(zone, at_ms, closes_ms)
+    """Return when an interval that *at_ms* is inside of closes; None if it is always open."""
+    is_all_day = (interval.end_ms - interval.start_ms) % DAY_MS == 0
+    return None if is_all_day else next_inside(DailyInterval(interval.end_ms, interval.start_ms, interval.zone), at_ms)
 
 
 def next_legal_ms(intervals: Sequence[DailyInterval], *, not_before_ms: int, end_ms: int | None) -> int | None:
