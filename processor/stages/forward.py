@@ -250,7 +250,7 @@ class ForwardLoop:
         part, done = self._partitions[place], 0
         while done < len(records):
             suspect = place in self._suspect
-            asked = records if suspect else records[done : done + _PIECE_RECORDS]
+            asked = records[done:] if suspect else records[done : done + _PIECE_RECORDS]
             decided = self._decider.decide(asked, suspect=suspect)
             done += len(decided)
             if suspect:

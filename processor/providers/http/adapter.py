@@ -14,7 +14,7 @@ from processor.providers.http.request import Requests
 from processor.providers.http.wire import Request, Wire
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from processor.providers.adapter import Submission
     from processor.providers.http.config import HttpConfig
@@ -43,10 +43,7 @@ class HttpAdapter:
         if len(batch) == 1:  # most calls: their cost is that of a message
             refused = self._refusal(batch[0])
             return await self._called(batch) if refused is None else [refused]
-        refusals = [self._refusal(asked) for asked in batch]
-        going = [asked for asked, refusal in zip(batch, refusals, strict=True) if refusal is None]
-        answered = iter(await self._sent(going) if going else ())
-        return [refusal or next(answered) for refusal in refusals]
+        return await _completed(batch, [self._refusal(asked) for asked in batch], self._sent)
 
     async def close(self) -> None:
         """Drop kept connections."""
@@ -69,21 +66,25 @@ class HttpAdapter:
             return [request] if len(batch) == 1 else await self._alone(batch)
         answer = await self._wire.exchange(request, until_s=min(asked.until_s for asked in batch))
         if answer is None:
-            return await self._without_late(batch)
+            return await _completed(batch, [TOO_LATE if asked.is_over else None for asked in batch], self._called)
         if isinstance(answer, Broken):
             return [BROKEN[answer.stage]] * len(batch)
         outcomes = parse(answer, batch, self._mapped, now_ms=self._now_ms())
         refused_as_a_whole = isinstance(outcomes[0], Rejected) and not self._mapped.has_results(answer)
         return await self._alone(batch) if refused_as_a_whole and len(batch) > 1 else outcomes
 
-    async def _without_late(self, batch: Sequence[Submission]) -> Sequence[Outcome]:
-        """Send what of *batch* is not over yet."""
-        late = [asked.is_over for asked in batch]
-        going = [asked for asked, is_late in zip(batch, late, strict=True) if not is_late]
-        answered = iter(await self._called(going) if going else ())
-        return [TOO_LATE if is_late else next(answered) for is_late in late]
-
     async def _alone(self, batch: Sequence[Submission]) -> Sequence[Outcome]:
         """Send each of *batch* in a call of its own: the fault of one, or the size of all, must not end the others."""
         alone = await asyncio.gather(*(self._called([asked]) for asked in batch))
         return [outcome for outcomes in alone for outcome in outcomes]
+
+
+async def _completed(
+    batch: Sequence[Submission],
+    known: Sequence[Outcome | None],
+    send: Callable[[Sequence[Submission]], Awaitable[Sequence[Outcome]]],
+) -> Sequence[Outcome]:
+    """Return the outcomes that are *known*, and in their places those of sending the rest of *batch*."""
+    going = [asked for asked, outcome in zip(batch, known, strict=True) if outcome is None]
+    answered = iter(await send(going) if going else ())
+    return [next(answered) if outcome is None else outcome for outcome in known]

@@ -73,8 +73,7 @@ class Rate:
     def _overflow(self, now_s: float) -> None:
         """Let what ran over from the express bucket into the other: express keeps a full one."""
         self._buckets[0], over = spill(self._policies[0], self._buckets[0], now_s=now_s)
-        rest = refill(self._policies[1], self._buckets[1], now_s=now_s)
-        self._buckets[1] = pour(self._policies[1], rest, over)
+        self._buckets[1] = pour(self._policies[1], self._buckets[1], over)
 
 
 def _express_share(provider: Provider, lanes: Sequence[Lane]) -> float:
