@@ -11,8 +11,10 @@ from processor.cli.demo.account import Account, percentile
 from processor.cli.demo.feed import Acknowledged
 from processor.cli.demo.held import Held
 from processor.cli.demo.mix import CASES, SENT, UNREADABLE, WAITING, Ask, mix
+from processor.cli.demo.readers import OPENED, Act
 from processor.cli.demo.watch import Evidence
-from processor.core.events import DeadLetter, DeliveryEvent, RetryEvent
+from processor.core.actor import Actor
+from processor.core.events import DeadLetter, DeliveryEvent, EngagementEvent, RetryEvent
 from processor.core.message import Origin
 from processor.core.words import DEAD_LETTERED, Lane, Reason, Status
 from processor.sandbox.ledger import Entry
@@ -49,6 +51,12 @@ def entry(name: str, attempt: int = 1, at_ms: int = 5_000, *, accepted: bool = T
 def retry(name: str, attempt: int, next_ms: int) -> RetryEvent:
     return RetryEvent(
         name, name, None, attempt, 1, 0, "Email", "GatewayEmail", None, Lane.NORMAL, Reason.PROVIDER_DEFERRED, next_ms
+    )
+
+
+def opened(name: str) -> EngagementEvent:
+    return EngagementEvent(
+        f"{name}/1", OPENED, name, None, 9_000, "Email", None, None, None, "SENT", "Firefox", Actor.HUMAN, "browser"
     )
 
 
@@ -110,6 +118,8 @@ PLANTED = {
         changed(entries=(*EVIDENCE.entries[:3], entry("twice-001", 2, 4_999), EVIDENCE.entries[4])),
         "sent before they were due: twice-001",
     ),
+    "an act without event": (replace(WHOLE, acts=(Act(OPENED, "mail-001"),)), "and no event tells it: mail-001"),
+    "an event without act": (changed(engagement=(opened("mail-001"),)), "of an act that nobody did: mail-001"),
     "a stage that crashed": (replace(WHOLE, exit_codes={"intake": 0, "dispatch": 1}), "stage dispatch ended with exit"),
 }
 
@@ -129,6 +139,13 @@ def test_it_does_not_add_up_with(what: str) -> None:
 def test_latency_counts_what_could_go_at_once_and_lateness_what_was_due() -> None:
     assert WHOLE.latencies_ms() == {Lane.NORMAL: [4_000]}
     assert WHOLE.latenesses_ms() == {"due in 3 s": [1_000], "retries": [10]}
+
+
+def test_an_act_without_its_answer_may_have_an_event_or_none() -> None:
+    hasty = replace(WHOLE, acts=(Act(OPENED, "mail-001", confirmed=False),))
+
+    assert hasty.problems() == []
+    assert replace(hasty, evidence=replace(EVIDENCE, engagement=(opened("mail-001"),))).problems() == []
 
 
 def test_a_percentile_is_one_of_the_values() -> None:

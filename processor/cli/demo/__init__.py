@@ -117,7 +117,7 @@ def _settled(feed: Feed, watch: Watch) -> bool:
 
 def _read(readers: Readers, watch: Watch) -> bool:
     """Tell whether every newsletter was read, and the events tell all of it."""
-    return readers.count >= newsletters() and len(watch.engagement) >= len(readers.acts)
+    return readers.count >= newsletters() and len(watch.engagement) >= sum(act.confirmed for act in readers.acts)
 
 
 def _snapshot(feed: Feed, watch: Watch, seconds: float) -> Snapshot:
@@ -131,7 +131,7 @@ def _snapshot(feed: Feed, watch: Watch, seconds: float) -> Snapshot:
         watch.waiting_by_tier(),
         len(watch.entries),
         latencies_ms(acknowledged, watch.entries),
-        Counter(event.type for event in watch.engagement),
+        Counter(event.type for event in watch.engagement.values()),
     )
 
 

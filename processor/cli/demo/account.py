@@ -28,7 +28,7 @@ class Account:
     evidence: Evidence
     held: Sequence[Held]
     exit_codes: Mapping[str, int]  # of the stages; empty while they run
-    acts: Sequence[Act] = ()  # of the people who got the newsletters, as the tracking stage confirmed them
+    acts: Sequence[Act] = ()  # of the people who got the newsletters
 
     @cached_property
     def endings(self) -> Mapping[str, Sequence[str]]:
@@ -160,8 +160,9 @@ def _events_once(account: Account) -> Iterator[str]:
 
 def _acts_told(account: Account) -> Iterator[str]:
     done = Counter((act.type, act.message_id) for act in account.acts)
+    confirmed = Counter((act.type, act.message_id) for act in account.acts if act.confirmed)
     told = Counter((event.type, event.message_id) for event in account.evidence.engagement)
-    yield from _about([each for _, each in done - told], "were opened, clicked or left, and no event tells it")
+    yield from _about([each for _, each in confirmed - told], "were opened, clicked or left, and no event tells it")
     yield from _about([each for _, each in told - done], "have an event of an act that nobody did")
 
 

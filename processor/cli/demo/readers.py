@@ -35,10 +35,11 @@ _DONE: Final = range(200, 400)
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """Something that a person did, which the tracking stage has confirmed."""
+    """Something that a person did; without *confirmed* the tracking stage did not answer that it knows."""
 
     type: str
     message_id: str
+    confirmed: bool = True
 
 
 class Seen(HTMLParser):
@@ -66,7 +67,6 @@ class Readers:
     def __init__(self, mailbox: tuple[str, int], base_url: str) -> None:
         """Read at *mailbox* (host, port); follow what leads to *base_url*."""
         self.acts: list[Act] = []
-        self.refused = 0
         self._mailbox, self._base_url = mailbox, base_url
         self._read_to, self._count = 0, 0
         self._stopping = threading.Event()
@@ -122,10 +122,7 @@ class Readers:
         parts = urlsplit(url)
         place = (parts.hostname or "", parts.port or 80)
         status, _ = asked(place, method, parts.path, agent=agent, body=body)
-        if status in _DONE:
-            self.acts.append(Act(kind, message_id))
-        else:
-            self.refused += 1
+        self.acts.append(Act(kind, message_id, status in _DONE))
 
 
 def asked(

@@ -46,7 +46,7 @@ class Evidence:
     retries: Sequence[RetryEvent]
     letters: Sequence[DeadLetter]
     entries: Sequence[Entry]  # of the sandbox's ledger
-    engagement: Sequence[EngagementEvent] = ()
+    engagement: Sequence[EngagementEvent] = ()  # each once: the stage may publish an act again, with its event_id
 
 
 class Watch:
@@ -57,7 +57,7 @@ class Watch:
         self.results: list[DeliveryEvent] = []
         self.retries: list[RetryEvent] = []
         self.letters: list[DeadLetter] = []
-        self.engagement: list[EngagementEvent] = []
+        self.engagement: dict[str, EngagementEvent] = {}  # by event id
         self.entries: list[Entry] = []
         self.delayed: dict[str, tuple[int, int]] = {}  # message id: its last tier, in seconds, and until when
         self._codec, self._ledger = codec, ledger
@@ -101,7 +101,7 @@ class Watch:
     def evidence(self) -> Evidence:
         """Return what was seen so far."""
         results, retries, letters = tuple(self.results), tuple(self.retries), tuple(self.letters)
-        return Evidence(results, retries, letters, tuple(self.entries), tuple(self.engagement))
+        return Evidence(results, retries, letters, tuple(self.entries), tuple(self.engagement.values()))
 
     def _take(self, message: Any) -> None:
         place = (message.topic(), message.partition())
@@ -127,7 +127,7 @@ class Watch:
             case DeadLetter():
                 self.letters.append(event)
             case EngagementEvent():
-                self.engagement.append(event)
+                self.engagement.setdefault(event.event_id, event)
             case Receipt() | Control():
                 pass  # on topics that are not read here
             case _:

@@ -22,7 +22,7 @@ PRAGMA journal_mode=WAL;
 PRAGMA synchronous=FULL;
 PRAGMA journal_size_limit=4194304;
 CREATE TABLE IF NOT EXISTS waiting (
-    number INTEGER PRIMARY KEY AUTOINCREMENT, topic TEXT NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL);
+    number INTEGER PRIMARY KEY, topic TEXT NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL);
 BEGIN IMMEDIATE;
 COMMIT;
 """
@@ -45,6 +45,13 @@ class Record(NamedTuple):
         return len(self.key) + len(self.value) + ROW_BYTES
 
 
+class Row(NamedTuple):
+    """A record that is on its way to the disk."""
+
+    number: int
+    written: asyncio.Future[bool]  # True once it is there; False where the disk refuses
+
+
 class Buffer:
     """
     A SQLite file of one process. Used from one event loop; the file is written in a thread of its own.
@@ -56,7 +63,7 @@ class Buffer:
         """Open or make the file; raises `BufferTaken`."""
         self._bytes_max = bytes_max
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="tracking.buffer")
-        self._pending: list[tuple[Record, asyncio.Future[bool]]] = []
+        self._pending: list[tuple[Record, Row]] = []
         self._writing: asyncio.Task[None] | None = None
         self._failures = 0
         self._owed: dict[int, int] = {}  # rows that Kafka has, and the disk refused to delete, with their sizes
@@ -65,12 +72,13 @@ class Buffer:
             self._file = sqlite3.connect(path, timeout=0.0, isolation_level=None, check_same_thread=False)
             self._file.executescript(_SCHEMA)
             counted = self._file.execute(
-                "SELECT count(*), coalesce(sum(length(key) + length(value)), 0) FROM waiting"
+                "SELECT count(*), coalesce(sum(length(key) + length(value)), 0), coalesce(max(number), 0) FROM waiting"
             ).fetchone()
         except (OSError, sqlite3.Error) as error:
             raise BufferTaken(type(error).__name__) from None
         self.count: int = counted[0]
         self.size_bytes: int = counted[1] + ROW_BYTES * self.count
+        self._last: int = counted[2]
         self._tell()
 
     @property
@@ -83,16 +91,17 @@ class Buffer:
         """Tell whether `take_out` has yet to delete what it was given."""
         return bool(self._owed)
 
-    async def put(self, record: Record) -> bool:
-        """Return True once *record* is on disk; False where it is full, or the disk refuses."""
+    def put(self, record: Record) -> Row | None:
+        """Begin to write *record*; None where the buffer is full."""
         if self.size_bytes + record.size_bytes > self._bytes_max:
-            return False
+            return None
         self._count(1, record.size_bytes)
-        written: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._pending.append((record, written))
+        self._last += 1
+        row = Row(self._last, asyncio.get_running_loop().create_future())
+        self._pending.append((record, row))
         if self._writing is None:
             self._writing = asyncio.create_task(self._write_all())
-        return await asyncio.shield(written)
+        return row
 
     async def first(self, count: int) -> list[tuple[int, Record]]:
         """Return the oldest *count* records that Kafka has not, with their numbers; none where the disk refuses."""
@@ -125,12 +134,12 @@ class Buffer:
     async def _write_all(self) -> None:
         while self._pending:
             batch, self._pending = self._pending, []
-            safe = await self._in_thread(self._insert, [record for record, _ in batch]) is not None
+            safe = await self._in_thread(self._insert, [(row.number, *record) for record, row in batch]) is not None
             if not safe:
                 self._count(-len(batch), -sum(record.size_bytes for record, _ in batch))
-            for _, written in batch:
-                if not written.done():
-                    written.set_result(safe)
+            for _, row in batch:
+                if not row.written.done():
+                    row.written.set_result(safe)
         self._writing = None
 
     async def _in_thread(self, step: Callable[..., T], *arguments: object) -> T | None:
@@ -159,9 +168,9 @@ class Buffer:
                 self._file.execute("ROLLBACK")
             return None
 
-    def _insert(self, records: list[Record]) -> bool:
+    def _insert(self, rows: list[tuple[int, str, bytes, bytes]]) -> bool:
         self._file.execute("BEGIN IMMEDIATE")
-        self._file.executemany("INSERT INTO waiting (topic, key, value) VALUES (?, ?, ?)", records)
+        self._file.executemany("INSERT INTO waiting (number, topic, key, value) VALUES (?, ?, ?, ?)", rows)
         self._file.execute("COMMIT")
         return True
 

@@ -41,17 +41,19 @@ Kept = Callable[[bool], None]
 
 
 class _Handed:
-    """A record that Kafka was given."""
+    """A record that Kafka was given; `acknowledged` once it has answered, however late."""
 
-    __slots__ = ("_outlet", "due_s", "kept", "record")
+    __slots__ = ("_outlet", "acknowledged", "due_s", "kept", "record")
 
     def __init__(self, outlet: "Outlet", record: Record, kept: Kept, due_s: float) -> None:
         self._outlet = outlet
+        self.acknowledged: bool | None = None
         self.record = record
         self.kept = kept
         self.due_s = due_s
 
     def told(self, error: KafkaError | None, _: Message | None) -> None:
+        self.acknowledged = error is None
         self._outlet.told(self, error)
 
 
@@ -66,6 +68,7 @@ class Outlet:
         self._loop = asyncio.get_running_loop()  # to ask again is a system call each time
         self._handed: dict[_Handed, None] = {}  # in the order in which they are due
         self._stores: set[asyncio.Task[None]] = set()
+        self._late: dict[int, _Handed] = {}  # by the number of its row: what was stored before Kafka had answered
         self._sweeps = False
         self._waiting = asyncio.Event()
         if buffer.count:
@@ -74,7 +77,7 @@ class Outlet:
     def keep(self, record: Record, kept: Kept) -> None:
         """Call *kept* with True once *record* is in Kafka or on disk; with False where it is neither."""
         if self._away:
-            self._store(record, kept)
+            self._store(record, kept, None)
             return
         handed = _Handed(self, record, kept, self._loop.time() + ANSWER_S)
         self._handed[handed] = None
@@ -86,13 +89,15 @@ class Outlet:
     def told(self, handed: _Handed, error: KafkaError | None) -> None:
         """Hear what became of a record; what comes first counts, the answer or the end of its time."""
         if handed not in self._handed:
+            if error is None:
+                self._back()
             return
         del self._handed[handed]
         if error is None:
             handed.kept(True)  # noqa: FBT003
         else:
             self._gone()
-            self._store(handed.record, handed.kept)
+            self._store(handed.record, handed.kept, handed)
 
     async def publish(self, records: list[Record]) -> bool:
         """Return True once Kafka has all *records*; False where it has not, or some only."""
@@ -110,17 +115,31 @@ class Outlet:
             elif not rows:
                 self._waiting.clear()
                 self._back()
+            elif self._unanswered(rows[0][0]):
+                await asyncio.sleep(_SWEEP_S)
             elif not await self._drained(rows):
                 self._gone()
                 await asyncio.sleep(_AGAIN_S)
 
+    def _unanswered(self, number: int) -> bool:
+        """Tell whether Kafka may yet say that it has a row: published before, it would be there twice."""
+        handed = self._late.get(number)
+        return handed is not None and handed.acknowledged is None
+
     async def _drained(self, rows: list[tuple[int, Record]]) -> bool:
-        done = await asyncio.gather(*(self._published(record, SURE_S) for _, record in rows))
-        safe = [row for row, published in zip(rows, done, strict=True) if published]
+        rows = [row for row in rows if not self._unanswered(row[0])]
+        done = await asyncio.gather(*(self._there(number, record) for number, record in rows))
+        safe = [row for row, there in zip(rows, done, strict=True) if there]
         if safe:
             self._back()
             await self._buffer.take_out(safe)
         return len(safe) == len(rows)
+
+    async def _there(self, number: int, record: Record) -> bool:
+        handed = self._late.pop(number, None)
+        if handed is not None and handed.acknowledged:
+            return True
+        return await self._published(record, SURE_S)
 
     async def _published(self, record: Record, within_s: float) -> bool:
         try:
@@ -130,13 +149,21 @@ class Outlet:
             return False
         return True
 
-    def _store(self, record: Record, kept: Kept) -> None:
-        store = self._loop.create_task(self._stored(record, kept))
+    def _store(self, record: Record, kept: Kept, handed: _Handed | None) -> None:
+        store = self._loop.create_task(self._stored(record, kept, handed))
         self._stores.add(store)  # the loop itself only knows it weakly
         store.add_done_callback(self._stores.discard)
 
-    async def _stored(self, record: Record, kept: Kept) -> None:
-        safe = await self._buffer.put(record)
+    async def _stored(self, record: Record, kept: Kept, handed: _Handed | None) -> None:
+        row = self._buffer.put(record)
+        if row is None:
+            kept(False)  # noqa: FBT003
+            return
+        if handed is not None:
+            self._late[row.number] = handed
+        safe = await row.written
+        if not safe:
+            self._late.pop(row.number, None)
         self._waiting.set()
         kept(safe)
 
