@@ -126,14 +126,29 @@ def broker_crashed(works: Works, chance: Random) -> Iterator[str]:
     works.cluster.restart(1)
 
 
-@contextmanager
-def leader_killed(works: Works, chance: Random) -> Iterator[str]:
-    """SIGKILL of the node that leads a partition in use, at any moment."""
+def _leader(works: Works, chance: Random) -> tuple[str, int]:
     names = works.plant.names
     topic = chance.choice([names.delivery, names.outbound, "__transaction_state", "__consumer_offsets"])
     number = works.cluster.leader_of(topic, 0)
     assert number > 0, f"{topic} has no leader"
+    return topic, number
+
+
+@contextmanager
+def leader_killed(works: Works, chance: Random) -> Iterator[str]:
+    """SIGKILL of the node that leads a partition in use, at any moment."""
+    topic, number = _leader(works, chance)
     works.cluster.kill(number)
+    yield f"node {number}, leader of {topic.rpartition('.')[2]}"
+    works.cluster.restart(number)
+    eventually(works.cluster.whole, within_s=60, what="not in sync again")
+
+
+@contextmanager
+def leader_stopped(works: Works, chance: Random) -> Iterator[str]:
+    """The node that leads a partition in use is stopped in order, as for an upgrade, and started again."""
+    topic, number = _leader(works, chance)
+    works.cluster.stop(number)
     yield f"node {number}, leader of {topic.rpartition('.')[2]}"
     works.cluster.restart(number)
     eventually(works.cluster.whole, within_s=60, what="not in sync again")
@@ -317,6 +332,7 @@ FAULTS: Final = {
     "leader_killed": Fault(
         leader_killed, Target.KAFKA, (2.0, 6.0), "calls of members that are expelled", frozenset({3})
     ),
+    "leader_stopped": Fault(leader_stopped, Target.KAFKA, (2.0, 6.0), NOTHING, frozenset({3})),
     "majority_away": Fault(
         majority_away, Target.KAFKA, (60.0, 60.0), "calls of members that are expelled", frozenset({3})
     ),

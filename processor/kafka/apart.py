@@ -27,6 +27,7 @@ class Apart:
         """Start the thread."""
         self._calls: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
         self._ends: SimpleQueue[BaseException | None] = SimpleQueue()
+        self._under_way = False
         threading.Thread(target=self._work, name=name, daemon=True).start()
 
     def call(self, function: Callable[[], object], *, patience_s: float, meanwhile: Callable[[], object]) -> None:
@@ -34,9 +35,14 @@ class Apart:
         Call *function* and return, or raise what it raised; *meanwhile* is called again and again if it takes long.
 
         Raises `Stuck` after *patience_s*. From then on nobody may use this object, nor what *function* holds.
+        Raises `RuntimeError` for a call that *meanwhile* makes: each would take the other's end for its own.
         """
+        if self._under_way:
+            raise RuntimeError("another call is under way")
+        self._under_way = True
         self._calls.put(function)
         raised = self._end(monotonic() + patience_s, meanwhile)
+        self._under_way = False
         if raised is not None:
             raise raised
 

@@ -109,7 +109,7 @@ class Ticks:
         """Come round until *stopping*, *finish* what is under way, leave the group, and *close* what is left."""
         self._stopping = stopping
         try:
-            self._transactions.start(self.meanwhile)
+            self._start()
             while not stopping.is_set():
                 self.beat()
                 if self._broken:
@@ -121,6 +121,14 @@ class Ticks:
         self.member.close()  # revokes, and so runs a last tick: we leave on purpose
         close()
         self._health.stopped(self._name)
+
+    def _start(self) -> None:
+        """Take the producer's id. The polls meanwhile may give partitions and revoke them: that has no tick yet."""
+        self._under_way = True
+        try:
+            self._transactions.start(self.meanwhile)
+        finally:
+            self._under_way = False
 
     def beat(self) -> None:
         """Say that the loop is alive."""

@@ -7,14 +7,20 @@ The whole of it is `make chaos`; docs/reliability.md tells what its last run fou
 from __future__ import annotations
 
 import os
+from itertools import count, islice, repeat
+from random import Random
 from typing import TYPE_CHECKING
 
 import pytest
 
 from chaos.drill import Drill
+from chaos.faults import leader_stopped
 from chaos.schedule import alone, mixed
 from chaos.works import Works
 from processor.sandbox.service import DidNotStart, NotAvailable
+from tests.support.cluster import fresh
+from tests.support.eventually import eventually
+from tests.support.plant import message
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,6 +44,25 @@ def works(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Works]:
         pytest.skip(str(reason))
     with made:
         yield made
+
+
+@pytest.mark.parametrize("seed", [SEED])
+def test_a_broker_of_three_that_is_stopped_and_started_brings_nothing_into_doubt(works: Works, seed: int) -> None:
+    plant, word = works.plant, fresh("upgraded")
+    asked = map("{}-{}".format, repeat(word), count())
+
+    def ask(number: int) -> None:
+        for message_id in islice(asked, number):
+            plant.ask_soon(message(message_id, "SMS"))
+
+    ask(100)
+    eventually(lambda: plant.ended(word) > 10, within_s=30)
+    with leader_stopped(works, Random(seed)):
+        ask(100)
+    ask(100)
+
+    assert plant.drained(within_s=60).in_doubt == set()
+    plant.check()
 
 
 @pytest.mark.parametrize("seed", [SEED])  # in the test's name, so that a failure can be repeated

@@ -50,6 +50,18 @@ def test_who_waits_for_a_slow_call_goes_on_with_something_else(apart: Apart) -> 
     apart.leave()
 
 
+def test_a_call_inside_a_call_is_a_defect_that_is_told(apart: Apart) -> None:
+    done = threading.Event()
+
+    def again() -> None:
+        with pytest.raises(RuntimeError, match="under way"):
+            apart.call(lambda: None, patience_s=5, meanwhile=lambda: None)
+        done.set()
+
+    apart.call(done.wait, patience_s=20, meanwhile=again)
+    apart.leave()
+
+
 def test_a_call_that_never_returns_is_left_behind(apart: Apart) -> None:
     never = threading.Event()
     began_s = time.monotonic()

@@ -1,0 +1,63 @@
+"""What a loop may do when: no tick runs before the producer has its id, and none inside another."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from processor.kafka.connection import Connection
+from processor.metrics import Health
+from processor.sandbox.ports import free_port
+from processor.stages.clock import SystemClock
+from processor.stages.ticks import Seat, Ticks
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from processor.kafka.committed import Committed, Place
+
+
+class Asking:
+    """A loop that asks, whenever it is to poll, whether it may commit; told to stop once it was asked thrice."""
+
+    def __init__(self, stopping: threading.Event) -> None:
+        self.stopping = stopping
+        self.ticks: Ticks | None = None
+        self.told: list[bool] = []
+
+    def listen(self, timeout_s: float) -> None:
+        assert self.ticks is not None
+        self.told.append(self.ticks.may_commit)
+        if len(self.told) == 3:
+            self.stopping.set()
+
+    def forget(self, places: Sequence[Place]) -> None:
+        raise AssertionError("nothing was given")
+
+    def claimed(self, place: Place, committed: Committed) -> int | None:
+        raise AssertionError("nothing was given")
+
+    def journal_lost(self, place: Place) -> None:
+        raise AssertionError("nothing was given")
+
+    def revoked(self, places: Sequence[Place]) -> None:
+        raise AssertionError("nothing was given")
+
+    def lost(self, places: Sequence[Place]) -> None:
+        raise AssertionError("nothing was given")
+
+    def reached_end(self, place: Place, offset: int) -> None:
+        raise AssertionError("nothing was given")
+
+
+def test_what_is_revoked_while_the_producer_claims_its_id_has_no_tick() -> None:
+    # Two calls of one producer at a time took each other's end for their own, and the loop never began.
+    nobody = Connection(f"127.0.0.1:{free_port()}")
+    stopping = threading.Event()
+    loop = Asking(stopping)
+    loop.ticks = Ticks(nobody, Seat("intake", "group", "0", ("topic",)), loop, SystemClock(), Health(), leave_s=0)
+
+    loop.ticks.run(stopping, lambda: None)
+
+    assert loop.told[:3] == [False, False, False]
+    assert loop.ticks.may_commit
