@@ -60,6 +60,7 @@ def test_a_broker_of_three_that_is_stopped_and_started_brings_nothing_into_doubt
     with leader_stopped(works, Random(seed)):
         ask(100)
     ask(100)
+    plant.flush()
 
     assert plant.drained(within_s=60).in_doubt == set()
     plant.check()
