@@ -8,7 +8,7 @@ SOURCES := $(sort $(dir $(wildcard processor/*.py tests/*.py bench/*.py chaos/*.
 export UV_PYTHON_DOWNLOADS := never
 # What tests and drills write goes to memory where there is enough: a broker syncs some files for each partition it makes or
 # recovers, and what kill -9 leaves is the same.
-SCRATCH := $(shell [ -w /dev/shm ] && [ "$$(df -Pk /dev/shm | awk 'NR == 2 {print $$4}')" -gt 8000000 ] && echo TMPDIR=/dev/shm)
+SCRATCH := $(shell [ -w /dev/shm ] && ! grep -q ' /dev/shm .*noexec' /proc/mounts && [ "$$(df -Pk /dev/shm | awk 'NR == 2 {print $$4}')" -gt 8000000 ] && echo TMPDIR=/dev/shm)
 
 .PHONY: help setup check fmt test test-fast fuzz kafka demo bench chaos clean
 
