@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     Happens = Callable[[Works, Random], AbstractContextManager[str]]
 
 STOPS_WITHIN_S: Final = 30.0
+IN_SYNC_WITHIN_S: Final = 180.0  # a broker that recovers on two busy cores; nothing of ours is measured by it
 
 
 class Target(StrEnum):
@@ -141,7 +142,7 @@ def leader_killed(works: Works, chance: Random) -> Iterator[str]:
     works.cluster.kill(number)
     yield f"node {number}, leader of {topic.rpartition('.')[2]}"
     works.cluster.restart(number)
-    eventually(works.cluster.whole, within_s=60, what="not in sync again")
+    eventually(works.cluster.whole, within_s=IN_SYNC_WITHIN_S, what="not in sync again")
 
 
 @contextmanager
@@ -151,7 +152,7 @@ def leader_stopped(works: Works, chance: Random) -> Iterator[str]:
     works.cluster.stop(number)
     yield f"node {number}, leader of {topic.rpartition('.')[2]}"
     works.cluster.restart(number)
-    eventually(works.cluster.whole, within_s=60, what="not in sync again")
+    eventually(works.cluster.whole, within_s=IN_SYNC_WITHIN_S, what="not in sync again")
 
 
 @contextmanager
@@ -161,7 +162,7 @@ def majority_away(works: Works, chance: Random) -> Iterator[str]:
     works.cluster.kill(*pair)
     yield f"nodes {pair[0]} and {pair[1]}"
     works.cluster.restart(*pair)
-    eventually(works.cluster.whole, within_s=60, what="not in sync again")
+    eventually(works.cluster.whole, within_s=IN_SYNC_WITHIN_S, what="not in sync again")
 
 
 @contextmanager
