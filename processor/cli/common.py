@@ -2,6 +2,7 @@
 
 import os
 import ssl
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Final, NoReturn
 
@@ -59,11 +60,11 @@ def specs_of(settings: Settings) -> tuple[TopicSpec, ...]:
     return topic_specs(settings.plan(), settings.topics.names(), sizes)
 
 
-def codecs_of(settings: Settings) -> Codecs:
+def codecs_of(settings: Settings, prefixes: Mapping[str, bytes] | None = None) -> Codecs:
     """
     Return codecs with the configured framing; each loop opens its own, and a child process too, so this pickles.
 
-    Raises as `open_codecs` does.
+    Raises as `open_codecs` does: nothing with the *prefixes* of codecs that were opened before.
     """
     given, names = settings.registry, settings.topics.names()
     registry = None
@@ -76,6 +77,7 @@ def codecs_of(settings: Settings) -> Codecs:
         framing=Framing(given.framing),
         message_bytes_max=settings.limits.message_bytes_max,
         topics=_subjects(names),
+        prefixes=prefixes,
     )
 
 

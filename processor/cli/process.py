@@ -15,6 +15,7 @@ from confluent_kafka import KafkaError, KafkaException
 from processor.cli.adapters import AdapterRefused, open_adapters
 from processor.cli.common import FAILED, WRONG_INPUT, codecs_of, unreachable
 from processor.cli.tracking import TrackingRefused, tracking_loop
+from processor.codec.assembly import Codecs
 from processor.codec.errors import RefusedSchema, RegistryUnavailable
 from processor.core.clock import Clock
 from processor.core.controls import Controls
@@ -131,9 +132,10 @@ class Process:
 
     def _work(self) -> None:
         self._patiently(self._kafka_answers)
-        self._patiently(lambda: codecs_of(self._settings))
+        codecs = self._patiently(lambda: codecs_of(self._settings))
         self._patiently(self._topics_right)
-        parts = self._parts()
+        # The loops' own codecs ask no registry for what is known by now: it may be away again.
+        parts = self._patiently(lambda: self._parts(partial(codecs_of, self._settings, codecs.prefixes)))
         events = EventLoop()
         adapters: Mapping[str, Adapter] = {}
         reliable: Reliable | None = None
@@ -153,7 +155,7 @@ class Process:
             if reliable is not None:
                 reliable.close()
 
-    def _parts(self) -> Parts:
+    def _parts(self, open_codecs: Callable[[], Codecs]) -> Parts:
         counts = Topics(self._connection).partitions(spec.name for spec in self._specs)
         limits = self._settings.limits
         return Parts(
@@ -161,7 +163,7 @@ class Process:
             self._settings.topics.names(),
             self._settings.plan(),
             counts,
-            partial(codecs_of, self._settings),
+            open_codecs,
             slot=self._settings.kafka.slot,
             health=self._health,
             clock=self._clock,

@@ -13,10 +13,11 @@ from processor.codec.write import output_prefix
 
 @dataclass(frozen=True, slots=True)
 class Codecs:
-    """Codecs of everything that we read and write."""
+    """Codecs of everything that we read and write; *prefixes* are the framing bytes of what we write, by contract."""
 
     outbound: OutboundCodec
     events: EventCodec
+    prefixes: Mapping[str, bytes]
 
 
 def open_codecs(
@@ -25,17 +26,21 @@ def open_codecs(
     framing: Framing = Framing.AUTO,
     message_bytes_max: int = MESSAGE_BYTES_MAX,
     topics: Mapping[str, str] = TOPICS,
+    prefixes: Mapping[str, bytes] | None = None,
 ) -> Codecs:
     """
     Return codecs, with our schemas registered under *topics* (by contract) if that is the framing.
 
-    Raises `RegistryUnavailable`, `RefusedSchema` if the registry holds one of ours incompatible, and `ValueError` for
-    registry framing without a registry.
+    With the *prefixes* of codecs that were opened before nobody is asked, and nothing raised. Else raises
+    `RegistryUnavailable`, `RefusedSchema` if the registry holds one of ours incompatible, and `ValueError` for registry
+    framing without a registry.
     """
-    prefixes = {name: output_prefix(latest(name), topic, framing, registry) for name, topic in topics.items()}
+    if prefixes is None:
+        prefixes = {name: output_prefix(latest(name), topic, framing, registry) for name, topic in topics.items()}
     return Codecs(
         outbound=OutboundCodec(
             prefix=prefixes["OutboundMessage"], registry=registry, message_bytes_max=message_bytes_max
         ),
         events=EventCodec(prefixes=prefixes, registry=registry),
+        prefixes=prefixes,
     )

@@ -71,6 +71,16 @@ def test_messages_and_events_are_framed_with_the_ids_of_a_real_registry(registry
     assert open_codecs(registry=client).outbound.encode_message(MESSAGE) == value
 
 
+def test_codecs_are_opened_again_without_a_question(registry: Server) -> None:
+    first = open_codecs(registry=Registry(registry.url), framing=Framing.REGISTRY)
+
+    with answering(503, b"") as (away, asked):
+        again = open_codecs(registry=away, framing=Framing.REGISTRY, prefixes=first.prefixes)
+
+    assert again.outbound.encode_message(MESSAGE) == first.outbound.encode_message(MESSAGE)
+    assert asked == []
+
+
 def test_both_framings_are_read_whatever_is_written(registry: Server) -> None:
     client = Registry(registry.url)
     framed = open_codecs(registry=client, framing=Framing.REGISTRY).outbound

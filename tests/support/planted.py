@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from processor.codec.assembly import Codecs, open_codecs
@@ -32,10 +33,8 @@ class Planted(OutboundCodec):
 
 def open_planted() -> Codecs:
     """Open codecs that die."""
-    return Codecs(
-        outbound=Planted(prefix=single_object_prefix(latest("OutboundMessage").fingerprint)),
-        events=open_codecs().events,
-    )
+    prefix = single_object_prefix(latest("OutboundMessage").fingerprint)
+    return replace(open_codecs(), outbound=Planted(prefix=prefix))
 
 
 def open_none() -> Codecs:
