@@ -127,32 +127,26 @@ def broker_crashed(works: Works, chance: Random) -> Iterator[str]:
     works.cluster.restart(1)
 
 
-def _leader(works: Works, chance: Random) -> tuple[str, int]:
+@contextmanager
+def _without_leader(works: Works, chance: Random, end: Callable[[int], None]) -> Iterator[str]:
     names = works.plant.names
     topic = chance.choice([names.delivery, names.outbound, "__transaction_state", "__consumer_offsets"])
     number = works.cluster.leader_of(topic, 0)
     assert number > 0, f"{topic} has no leader"
-    return topic, number
+    end(number)
+    yield f"node {number}, leader of {topic.rpartition('.')[2]}"
+    works.cluster.restart(number)
+    eventually(works.cluster.whole, within_s=IN_SYNC_WITHIN_S, what="not in sync again")
 
 
-@contextmanager
-def leader_killed(works: Works, chance: Random) -> Iterator[str]:
+def leader_killed(works: Works, chance: Random) -> AbstractContextManager[str]:
     """SIGKILL of the node that leads a partition in use, at any moment."""
-    topic, number = _leader(works, chance)
-    works.cluster.kill(number)
-    yield f"node {number}, leader of {topic.rpartition('.')[2]}"
-    works.cluster.restart(number)
-    eventually(works.cluster.whole, within_s=IN_SYNC_WITHIN_S, what="not in sync again")
+    return _without_leader(works, chance, works.cluster.kill)
 
 
-@contextmanager
-def leader_stopped(works: Works, chance: Random) -> Iterator[str]:
+def leader_stopped(works: Works, chance: Random) -> AbstractContextManager[str]:
     """The node that leads a partition in use is stopped in order, as for an upgrade, and started again."""
-    topic, number = _leader(works, chance)
-    works.cluster.stop(number)
-    yield f"node {number}, leader of {topic.rpartition('.')[2]}"
-    works.cluster.restart(number)
-    eventually(works.cluster.whole, within_s=IN_SYNC_WITHIN_S, what="not in sync again")
+    return _without_leader(works, chance, works.cluster.stop)
 
 
 @contextmanager
