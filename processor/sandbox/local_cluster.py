@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from processor.sandbox.child import Child
-from processor.sandbox.local_kafka import ALONE, LOGGING, SETTINGS, VERSION, format_storage, kafka_jars, short_uuid
+from processor.sandbox.local_kafka import LOGGING, SETTINGS, VERSION, format_storage, kafka_jars, short_uuid
 from processor.sandbox.maven import java
 from processor.sandbox.ports import free_port
 from processor.sandbox.probe import admin_client, kafka_answers
@@ -154,7 +154,7 @@ class LocalCluster:
         lines = (f"{key}={value}\n" for key, value in {**SETTINGS, **node.settings(self.nodes)}.items())
         (node.folder / "server.properties").write_text("".join(lines))
         voters = ",".join(f"{each.number}@127.0.0.1:{each.controller}:{each.directory}" for each in self.nodes)
-        options = ("-t", self._id, "--initial-controllers", voters, *(ALONE if len(self.nodes) == 1 else ()))
+        options = ("-t", self._id, "--initial-controllers", voters)
         format_storage(self._java, node.folder, *options, within_s=READY_WITHIN_S)
 
     def _start(self, nodes: Sequence[Node]) -> None:

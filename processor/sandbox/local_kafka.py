@@ -24,9 +24,6 @@ VERSION: Final = "4.3.1"
 POM: Final = Path(__file__).with_name("kafka-pom.xml")
 READY_WITHIN_S: Final = 60.0
 HEAP: Final = ("-Xms512M", "-Xmx1G")
-ALONE: Final = ("--feature", "eligible.leader.replicas.version=0")
-"""How a broker without peers is formatted: docs/architecture.md, What Kafka itself does not keep."""
-
 LOGGING: Final = (
     "-Dorg.slf4j.simpleLogger.showDateTime=true",
     "-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS",
@@ -125,8 +122,7 @@ class LocalBroker(Broker):
 
     def _format(self) -> None:
         shutil.rmtree(self._folder / "data", ignore_errors=True)
-        options = ("--standalone", "-t", self._cluster, *ALONE)
-        format_storage(self._java, self._folder, *options, within_s=READY_WITHIN_S)
+        format_storage(self._java, self._folder, "--standalone", "-t", self._cluster, within_s=READY_WITHIN_S)
 
     def _start(self) -> Child:
         program, *classpath = self._java
