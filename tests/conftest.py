@@ -72,7 +72,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     Mark what asks for a broker, so that `make test-fast` can leave it out, and begin with the broker's own tests.
 
     One of them kills it, and a broker that was killed recovers the log of each partition: thousands, later in a run.
-    What else needs a broker comes next, for it takes longest: with what is short last, the workers end together.
+    What else needs a broker comes next, for it takes longest: with what is short last, two workers end together.
     """
     for item in items:
         if {"kafka", "registry"} & set(getattr(item, "fixturenames", ())):
