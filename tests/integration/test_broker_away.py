@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from processor.sandbox.broker import Broker
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]  # what a test waits for together may take longer than 120 s
 
 CHANGES = {"kafka": {"session_timeout": "30s", "transaction_timeout": "10s"}, "limits": {"drain_timeout": "3s"}}
 
