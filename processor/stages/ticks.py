@@ -1,7 +1,8 @@
 """The ticks of a loop: one transaction after the other, and what holds where it is not known whether one counts."""
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum, auto
 from math import inf
@@ -124,9 +125,15 @@ class Ticks:
 
     def _start(self) -> None:
         """Take the producer's id. The polls meanwhile may give partitions and revoke them: that has no tick yet."""
+        with self._busy():
+            self._transactions.start(self.meanwhile)
+
+    @contextmanager
+    def _busy(self) -> Iterator[None]:
+        """Let no tick run inside, though polls may revoke partitions: each call of the producer is one at a time."""
         self._under_way = True
         try:
-            self._transactions.start(self.meanwhile)
+            yield
         finally:
             self._under_way = False
 
@@ -162,9 +169,9 @@ class Ticks:
         meanwhile: Callable[[], bool] | None = None,
     ) -> Fate:
         """Run one tick; *meanwhile* is for those who may not poll, because a poll has called them."""
-        self._under_way = True
         try:
-            self._transactions.run(outputs, commits, self.member.metadata(), meanwhile or self.meanwhile)
+            with self._busy():
+                self._transactions.run(outputs, commits, self.member.metadata(), meanwhile or self.meanwhile)
         except Aborted as aborted:
             TRANSACTIONS_ABORTED.labels(self._name).inc()
             log.warning("tick.aborted", loop=self._name, error=aborted.reason)
@@ -172,18 +179,13 @@ class Ticks:
         except (Fenced, Abandoned) as unknown:
             self._break(unknown)
             return Fate.UNKNOWN
-        finally:
-            self._under_way = False
         return Fate.COMMITTED
 
     def wait(self) -> None:
         """Poll once before an aborted tick is tried again; raises `Abandoned` where there is no more time."""
-        self._under_way = True  # it is not over: what is revoked meanwhile is dropped without a tick of its own
-        try:
+        with self._busy():  # it is not over: what is revoked meanwhile is dropped without a tick of its own
             if not self.meanwhile():
                 raise Abandoned
-        finally:
-            self._under_way = False
 
     def _break(self, unknown: Fenced | Abandoned) -> None:
         """Commit nothing more until the group's commits were read again: whether the last tick counts is not known."""

@@ -7,7 +7,7 @@ The whole of it is `make chaos`; docs/reliability.md tells what its last run fou
 from __future__ import annotations
 
 import os
-from itertools import count, islice, repeat
+from itertools import count, islice
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -49,11 +49,11 @@ def works(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Works]:
 @pytest.mark.parametrize("seed", [SEED])
 def test_a_broker_of_three_that_is_stopped_and_started_brings_nothing_into_doubt(works: Works, seed: int) -> None:
     plant, word = works.plant, fresh("upgraded")
-    asked = map("{}-{}".format, repeat(word), count())
+    numbers = count()
 
-    def ask(number: int) -> None:
-        for message_id in islice(asked, number):
-            plant.ask_soon(message(message_id, "SMS"))
+    def ask(more: int) -> None:
+        for number in islice(numbers, more):
+            plant.ask_soon(message(f"{word}-{number}", "SMS"))
 
     ask(100)
     eventually(lambda: plant.ended(word) > 10, within_s=30)

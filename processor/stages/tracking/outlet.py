@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from itertools import takewhile
 from typing import Final, Protocol
 
 from confluent_kafka import KafkaError, KafkaException, Message
@@ -68,7 +69,7 @@ class Outlet:
         self._loop = asyncio.get_running_loop()  # to ask again is a system call each time
         self._handed: dict[_Handed, None] = {}  # in the order in which they are due
         self._stores: set[asyncio.Task[None]] = set()
-        self._late: dict[int, _Handed] = {}  # by the number of its row: what was stored before Kafka had answered
+        self._late: dict[int, _Handed] = {}  # by the number of its row: what Kafka was given before it was stored
         self._sweeps = False
         self._waiting = asyncio.Event()
         if buffer.count:
@@ -109,25 +110,25 @@ class Outlet:
             await self._waiting.wait()
             # One record is enough to find out whether Kafka is back.
             rows = await self._buffer.first(1 if self._away else _BATCH)
+            answered = list(takewhile(self._answered, rows))
             if not rows and self._buffer.owes:
                 if not await self._buffer.take_out(()):
                     await asyncio.sleep(_AGAIN_S)
             elif not rows:
                 self._waiting.clear()
                 self._back()
-            elif self._unanswered(rows[0][0]):
+            elif not answered:
                 await asyncio.sleep(_SWEEP_S)
-            elif not await self._drained(rows):
+            elif not await self._drained(answered):
                 self._gone()
                 await asyncio.sleep(_AGAIN_S)
 
-    def _unanswered(self, number: int) -> bool:
-        """Tell whether Kafka may yet say that it has a row: published before, it would be there twice."""
-        handed = self._late.get(number)
-        return handed is not None and handed.acknowledged is None
+    def _answered(self, row: tuple[int, Record]) -> bool:
+        """Tell whether Kafka will say no more of a row: published before, it could be there twice."""
+        handed = self._late.get(row[0])
+        return handed is None or handed.acknowledged is not None
 
     async def _drained(self, rows: list[tuple[int, Record]]) -> bool:
-        rows = [row for row in rows if not self._unanswered(row[0])]
         done = await asyncio.gather(*(self._there(number, record) for number, record in rows))
         safe = [row for row, there in zip(rows, done, strict=True) if there]
         if safe:
