@@ -5,7 +5,7 @@ import binascii
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import fields
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ from processor.core.words import Purpose
 Row = Mapping[str, Any]
 """Names of the schema's fields (`to`, `start_at` …) to text, or to JSON's own types."""
 
+_EPOCH: Final = datetime.fromtimestamp(0, UTC)
 _MINUTE_MS: Final = 60_000
 _UNITS_MS: Final = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": DAY_MS}
 _MESSAGE_STATUSES: Final = ("NEW", "ERROR")
@@ -98,7 +99,7 @@ def _number(name: str, value: Any, _: int) -> int:
 
 
 def instant_ms(name: str, value: Any, now_ms: int) -> int:
-    """Return the instant that *value* of field *name* says, in Unix milliseconds; raises `Wrong`."""
+    """Return the last whole Unix millisecond by the instant that *value* of *name* says; raises `Wrong`."""
     if isinstance(value, int) and not isinstance(value, bool):
         return value
     text = str(value)
@@ -112,7 +113,7 @@ def instant_ms(name: str, value: Any, now_ms: int) -> int:
         when = None
     if when is None or when.tzinfo is None:
         raise Wrong(name, "write an instant with its zone, such as 2026-12-24T18:00:00Z, or +5m from now")
-    return round(when.timestamp() * 1_000)
+    return (when - _EPOCH) // timedelta(milliseconds=1)
 
 
 def _time_of_day(name: str, value: Any, _: int) -> int:

@@ -85,6 +85,13 @@ def test_text_as_a_csv_has_it_becomes_what_json_says() -> None:
     assert message_of(LEAST | typed, now_ms=NOW_MS) == wanted
 
 
+def test_an_instant_is_cut_to_its_millisecond_as_kafka_cuts_the_time_of_a_record() -> None:
+    # Rounded up, `audit --since` left out what was asked in the rest of that millisecond.
+    row = LEAST | {"start_at": "2023-11-14T22:13:20.000999+00:00"}
+
+    assert message_of(row, now_ms=0).head.start_at_ms == 1_700_000_000_000
+
+
 @pytest.mark.parametrize(("text", "ahead_ms"), [("+5m", 300_000), ("+1h", 3_600_000), ("+2d", 172_800_000)])
 def test_an_instant_may_be_counted_from_now(text: str, ahead_ms: int) -> None:
     assert message_of(LEAST | {"start_at": text}, now_ms=NOW_MS).head.start_at_ms == NOW_MS + ahead_ms
