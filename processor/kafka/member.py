@@ -1,9 +1,9 @@
 """A member of a consumer group whose partitions start exactly where the last owner's commit says."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from math import inf
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient
@@ -43,6 +43,11 @@ class Owner(Protocol):
         ...
 
 
+class _Pending(NamedTuple):
+    since_s: float
+    coming: int
+
+
 class Member:
     """
     A consumer in a group; one thread uses it.
@@ -50,6 +55,10 @@ class Member:
     An assigned partition is first *pending*: its stable committed offset is asked for beside the polls (this
     consumer's own `committed` would stall every other partition while a dead owner's transaction is open), and
     it is only then assigned, at that offset.
+
+    Nothing is asked before the user has written to the group's coordinator since the partition came, and said so
+    with `prove`: a coordinator that has read half its log tells offsets that are older, or none, and only a write
+    finds that out (Apache Kafka 4.3.1, docs/architecture.md).
     """
 
     def __init__(
@@ -69,7 +78,9 @@ class Member:
         self.joined = False  # the group has told us our partitions, be it none, and has not expelled us since
         self._owner = owner
         self._monotonic_s = monotonic_s
-        self._pending: dict[Place, float] = {}  # since when
+        self._pending: dict[Place, _Pending] = {}
+        self._coming = 0  # how many times partitions have come
+        self._proven = 0  # those of the first so many times may be asked for
         self._paused: set[Place] = set()
         self._asked: Future[Mapping[Place, Committed | None]] | None = None
         self._ask_at_s = 0.0
@@ -118,13 +129,10 @@ class Member:
     def claim_again(self, places: Sequence[Place]) -> None:
         """Stop reading *places*, and start them again where the group's stable offsets say."""
         self._consumer.incremental_unassign([TopicPartition(*place) for place in places if place in self.places])
-        now = self._monotonic_s()
-        self._asked = None  # an answer under way may be older than what made us ask again
-        for place in places:
-            if place in self.places:
-                self.places.discard(place)
-                self._paused.discard(place)
-                self._pending[place] = now
+        mine = [place for place in places if place in self.places]
+        self.places.difference_update(mine)
+        self._paused.difference_update(mine)
+        self._come(mine)
 
     @property
     def is_asking(self) -> bool:
@@ -133,7 +141,16 @@ class Member:
 
     def unstable_s(self) -> float:
         """Return for how long the oldest pending partition has waited for a stable offset."""
-        return self._monotonic_s() - min(self._pending.values()) if self._pending else 0.0
+        oldest_s = min((each.since_s for each in self._pending.values()), default=None)
+        return 0.0 if oldest_s is None else self._monotonic_s() - oldest_s
+
+    def unproven(self) -> int | None:
+        """Return what `prove` is to be told after a write to the group's coordinator; None where no partition waits."""
+        return self._coming if any(each.coming > self._proven for each in self._pending.values()) else None
+
+    def prove(self, coming: int) -> None:
+        """Say that the coordinator has taken a write since `unproven` returned *coming*."""
+        self._proven = coming
 
     def end_offsets(self) -> dict[Place, int]:
         """Return what the client last heard of the ends of the owned partitions, without asking."""
@@ -182,18 +199,22 @@ class Member:
     # -- partitions that come ---------------------------------------------------------------------
 
     def _on_assign(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
-        now = self._monotonic_s()
         self.joined = True
-        self._asked = None  # an answer under way may be older than another owner's last commit
-        self._pending.update({(part.topic, part.partition): now for part in partitions})
+        self._come((part.topic, part.partition) for part in partitions)
         # Assigned for real once the stable offset is known; nothing is fetched until then.
         consumer.incremental_assign([])
+
+    def _come(self, places: Iterable[Place]) -> None:
+        self._asked = None  # an answer under way may be older than the last commit of these
+        self._coming += 1
+        self._pending.update(dict.fromkeys(places, _Pending(self._monotonic_s(), self._coming)))
 
     def _advance(self) -> None:
         """Ask for the stable offsets of the pending partitions, and start those that have one."""
         if self._asked is None:
-            if self._monotonic_s() >= self._ask_at_s:
-                self._asked = self._committed.ask(self._pending)
+            proven = [place for place, each in self._pending.items() if each.coming <= self._proven]
+            if proven and self._monotonic_s() >= self._ask_at_s:
+                self._asked = self._committed.ask(proven)
         elif self._asked.done():
             asked, self._asked = self._asked, None
             self._ask_at_s = self._monotonic_s() + _ASK_AGAIN_S

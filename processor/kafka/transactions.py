@@ -1,6 +1,7 @@
 """A transactional producer: everything of a tick is published and committed, or nothing is."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, Final, NamedTuple
 
@@ -101,12 +102,32 @@ class Transactions:
 
         Raises `Aborted` when neither is, `Fenced` or `Abandoned` when that cannot be told.
         """
-        self._failed = None
-        try:
+        with self._ending(meanwhile):
             self._producer.begin_transaction()
             for output in outputs:
                 self._produce(output)
             self._commit(commits, membership, meanwhile)
+
+    def probe(self, place: Place, membership: Any, meanwhile: Callable[[], bool]) -> None:
+        """
+        Write an offset of *place* with the group's coordinator, and take it back; returns when it was written.
+
+        Raises `Aborted` when it was not, `Fenced` or `Abandoned` like `run`.
+        """
+        offsets = [TopicPartition(*place, 0)]
+        with self._ending(meanwhile):
+            self._producer.begin_transaction()
+            self._call(
+                lambda producer: producer.send_offsets_to_transaction(offsets, membership, _CALL_TIMEOUT_S), meanwhile
+            )
+        self._abort(meanwhile)
+
+    @contextmanager
+    def _ending(self, meanwhile: Callable[[], bool]) -> Iterator[None]:
+        """Abort the transaction where anything fails inside."""
+        self._failed = None
+        try:
+            yield
         except KafkaException as error:
             reason = error.args[0]
             if reason.fatal():

@@ -24,12 +24,17 @@ _MEANWHILE_S: Final = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Seat:
-    """Where a loop sits: its name in metrics, its group, and its slot in it (None: a passing member)."""
+    """
+    Where a loop sits: its name in metrics, its group, its slot in it, and the topics that the group reads.
+
+    *probed* is a partition that it does not read: an offset of it is written, and taken back, to try the coordinator.
+    """
 
     loop: str
     group: str
     slot: str
     topics: tuple[str, ...]
+    probed: Place
 
     @property
     def identity(self) -> str:
@@ -79,6 +84,7 @@ class Ticks:
     ) -> None:
         """Join the group; nothing is read before `run`. A loop that is to stop waits *leave_s* for Kafka."""
         self._name = seat.loop
+        self._probed = seat.probed
         self._loop = loop
         self._clock = clock
         self._health = health
@@ -115,6 +121,7 @@ class Ticks:
                 self.beat()
                 if self._broken:
                     self._begin_again()
+                self._prove()
                 come_round()
             finish()
         except Abandoned:
@@ -169,9 +176,22 @@ class Ticks:
         meanwhile: Callable[[], bool] | None = None,
     ) -> Fate:
         """Run one tick; *meanwhile* is for those who may not poll, because a poll has called them."""
+        membership = self.member.metadata()
+        return self._fate(lambda: self._transactions.run(outputs, commits, membership, meanwhile or self.meanwhile))
+
+    def _prove(self) -> None:
+        """Write to the group's coordinator where partitions have come: what it tells of them counts only then."""
+        coming = self.member.unproven()
+        if coming is None:
+            return
+        membership = self.member.metadata()
+        if self._fate(lambda: self._transactions.probe(self._probed, membership, self.meanwhile)) is Fate.COMMITTED:
+            self.member.prove(coming)
+
+    def _fate(self, transaction: Callable[[], None]) -> Fate:
         try:
             with self._busy():
-                self._transactions.run(outputs, commits, self.member.metadata(), meanwhile or self.meanwhile)
+                transaction()
         except Aborted as aborted:
             TRANSACTIONS_ABORTED.labels(self._name).inc()
             log.warning("tick.aborted", loop=self._name, error=aborted.reason)
