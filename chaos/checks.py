@@ -33,7 +33,7 @@ WRONG_TIME: Final = ("early", "late", "outside", "recalled")
 TWICE: Final = ("password_twice",)
 UNTRUE: Final = ("unfounded", "phantom_call", "phantom_result", "sent_unsaid")
 SECRET: Final = ("secret",)
-UNREADY: Final = ("not ready again",)
+UNREADY: Final = ("not ready again", "ended by itself")
 
 
 @dataclass(slots=True)

@@ -65,6 +65,9 @@ class Drill:
             works.await_ready()
         except AssertionError as state:
             found.breaches["not ready again"] = Line(1, 1, [str(state)])
+        if works.fallen:
+            found.breaches["ended by itself"] = Line(len(works.fallen), len(works.fallen), works.fallen)
+            works.fallen = []
         return found
 
     def _happen(self, works: Works) -> None:
@@ -88,6 +91,7 @@ class Drill:
                 under_way.append((time.monotonic() - began_s + planned.lasts_s, planned, context))
                 under_way.sort(key=lambda each: each[0])
             else:
+                works.pick_up()
                 time.sleep(0.02)
 
     def _tell(self, began_s: float, planned: Planned, what: str) -> None:
@@ -101,6 +105,7 @@ class Drill:
         asked = {each.message_id for each in works.plant.asked.values() if each.message_id}
 
         def over() -> bool:
+            works.pick_up()
             new = works.plant.read()
             ended.update(each.message_id for each in new if isinstance(each, DeliveryEvent) and each.terminal)
             return asked <= ended

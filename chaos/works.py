@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -84,6 +85,7 @@ class Works:
                 mounts.small_disk(self.buffer, BUFFER_DISK)
             self.watched: set[Member] = set()  # for how they grow over a long drill
             self.taken: set[Member] = set()  # by a fault: no other one touches them
+            self.fallen: list[str] = []  # members that ended as they should not have, and how
             for member in MEMBERS:
                 self.start(member)
             self.await_ready()
@@ -125,6 +127,25 @@ class Works:
     def running(self) -> list[Member]:
         """Return the members that no fault has."""
         return [each for each in MEMBERS if each not in self.taken]
+
+    def let_end(self, member: Member, *, within_s: float) -> None:
+        """Wait until a member that was told to stop has left in order; note it, and end it, where it did not."""
+        stage, slot = member
+        child = self.plant.processes[f"{stage}/{slot}"]
+        if not child.ended(within_s=within_s):
+            self.fallen.append(f"{stage}/{slot} did not heed SIGTERM:\n{child.last_lines()}")
+            child.kill()
+        elif child.exit_code != 0 and (child.exit_code != -signal.SIGTERM or child.log.read_bytes()):
+            # Told before it had said a word, a member ends by the signal: it has begun nothing.
+            self.fallen.append(f"{stage}/{slot} left with {child.exit_code}:\n{child.last_lines()}")
+
+    def pick_up(self) -> None:
+        """Note every member that has ended without a fault, and start it again, as a supervisor would."""
+        for stage, slot in self.running():
+            child = self.plant.processes[f"{stage}/{slot}"]
+            if child.ended():
+                self.fallen.append(f"{stage}/{slot} ended by itself with {child.exit_code}:\n{child.last_lines()}")
+                self.start((stage, slot))
 
     def await_ready(self) -> None:
         """Wait until every member says that work is flowing; nobody helps it."""

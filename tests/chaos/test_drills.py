@@ -66,6 +66,17 @@ def test_a_broker_of_three_that_is_stopped_and_started_brings_nothing_into_doubt
     plant.check()
 
 
+def test_a_member_that_ends_by_itself_is_noted_and_started_again(works: Works) -> None:
+    works.plant.kill("delay", "1")
+
+    works.pick_up()
+    works.await_ready()
+
+    (told,) = works.fallen
+    assert told.startswith("delay/1 ended by itself with -9:")
+    works.fallen.clear()
+
+
 @pytest.mark.parametrize("seed", [SEED])  # in the test's name, so that a failure can be repeated
 def test_a_killed_leader_dying_members_and_failing_providers_lose_and_double_nothing(works: Works, seed: int) -> None:
     plan = sorted([*alone("leader_killed", seed), *mixed(MIX, seed, 25)], key=lambda each: each.at_s)
