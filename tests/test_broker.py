@@ -19,7 +19,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from processor.sandbox.broker import DidNotStart, NotAvailable, find_broker, find_registry
 from processor.sandbox.child import Child
-from processor.sandbox.maven import cache_folder, fetched, java
+from processor.sandbox.maven import QUICK, cache_folder, fetched, java
 from processor.sandbox.ports import free_port
 from tests.support.eventually import eventually
 
@@ -137,6 +137,16 @@ def test_an_old_java_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(NotAvailable, match="java is version 8"):
         java({"PATH": str(tmp_path)})
+
+
+def test_a_java_is_told_to_be_up_soon_unless_its_options_are_given(tmp_path: Path) -> None:
+    new = tmp_path / "java"
+    new.write_text("#!/bin/sh\necho 'openjdk version \"17.0.1\"' >&2\n")
+    new.chmod(0o755)
+    given = {"PATH": str(tmp_path), "KAFKA_JVM_PERFORMANCE_OPTS": "-server -XX:+UseG1GC"}
+
+    assert java({"PATH": str(tmp_path)}) == (str(new), *QUICK)
+    assert java(given) == (str(new), "-server", "-XX:+UseG1GC")
 
 
 def test_java_is_not_enough_without_maven_and_an_empty_cache(tmp_path: Path) -> None:

@@ -77,8 +77,8 @@ class LocalCluster:
     `restart`.
     """
 
-    def __init__(self, nodes: int, *, java_path: str, jars: Path, detours: Sequence[int] = ()) -> None:
-        self._java = (java_path, "-cp", f"{jars}/*")
+    def __init__(self, nodes: int, *, java_command: Sequence[str], jars: Path, detours: Sequence[int] = ()) -> None:
+        self._java = (*java_command, "-cp", f"{jars}/*")
         self._folder = Path(tempfile.mkdtemp(prefix="commproc-cluster-"))
         self._id = short_uuid()
         self.origin = f"Apache Kafka {VERSION} on this machine's Java, nodes: {nodes}"
@@ -176,4 +176,4 @@ def _addresses(ports: Mapping[str, int]) -> str:
 
 def start_local_cluster(nodes: int, environ: Mapping[str, str], *, detours: Sequence[int] = ()) -> LocalCluster:
     """Start a cluster, downloading Kafka the first time. Raises `NotAvailable` without Java 17+ or Maven."""
-    return LocalCluster(nodes, java_path=java(environ), jars=kafka_jars(environ), detours=detours)
+    return LocalCluster(nodes, java_command=java(environ), jars=kafka_jars(environ), detours=detours)

@@ -61,8 +61,8 @@ class LocalBroker(Broker):
     can_restart = True
     origin = f"Apache Kafka {VERSION} on this machine's Java"
 
-    def __init__(self, *, java_path: str, jars: Path) -> None:
-        self._java = (java_path, "-cp", f"{jars}/*")
+    def __init__(self, *, java_command: Sequence[str], jars: Path) -> None:
+        self._java = (*java_command, "-cp", f"{jars}/*")
         self._folder = Path(tempfile.mkdtemp(prefix="commproc-kafka-"))
         self._cluster = short_uuid()
         try:
@@ -168,4 +168,4 @@ def kafka_jars(environ: Mapping[str, str]) -> Path:
 
 def start_local_broker(environ: Mapping[str, str]) -> Broker:
     """Start a broker, downloading Kafka the first time. Raises `NotAvailable` without Java 17+ or Maven."""
-    return LocalBroker(java_path=java(environ), jars=kafka_jars(environ))
+    return LocalBroker(java_command=java(environ), jars=kafka_jars(environ))

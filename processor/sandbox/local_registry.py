@@ -15,7 +15,7 @@ from processor.sandbox.probe import registry_answers
 from processor.sandbox.service import DidNotStart, Registry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 VERSION: Final = "2.6.13.Final"
 PLUGIN: Final = "org.apache.maven.plugins:maven-dependency-plugin:2.8"
@@ -30,8 +30,8 @@ class LocalRegistry(Registry):
     can_restart = True
     origin = f"Apicurio Registry {VERSION} on this machine's Java"
 
-    def __init__(self, *, java_path: str, program: Path) -> None:
-        self._command = (java_path, "-Xmx512m", "-jar", str(program))
+    def __init__(self, *, java_command: Sequence[str], program: Path) -> None:
+        self._command = (*java_command, "-Xmx512m", "-jar", str(program))
         self._folder = Path(tempfile.mkdtemp(prefix="commproc-registry-"))
         try:
             self._child = self._first_start()
@@ -85,6 +85,6 @@ def start_local_registry(environ: Mapping[str, str]) -> Registry:
         artifact = f"io.apicurio:apicurio-registry-app:{VERSION}:tar.gz:all"
         yield from (f"{PLUGIN}:unpack", f"-Dartifact={artifact}", f"-DoutputDirectory={target}")
 
-    java_path = java(environ)
+    java_command = java(environ)
     program = fetched(f"apicurio-{VERSION}", goals, environ) / f"apicurio-registry-app-{VERSION}-runner.jar"
-    return LocalRegistry(java_path=java_path, program=program)
+    return LocalRegistry(java_command=java_command, program=program)

@@ -41,11 +41,11 @@ def simulator() -> Iterator[Simulator]:
     def goals(target: Path) -> Iterator[str]:
         yield from ("-f", str(POM), "dependency:copy-dependencies", f"-DoutputDirectory={target}")
 
-    java_path = java(os.environ)
+    java_command = java(os.environ)
     jars = fetched(f"jsmpp-{VERSION}", goals, os.environ)
     folder = Path(tempfile.mkdtemp(prefix="commproc-jsmpp-"))
     port = free_port()
-    command = [java_path, "-Xmx128m", f"-Djsmpp.simulator.port={port}", "-cp", f"{jars}/*"]
+    command = [*java_command, "-Xmx128m", f"-Djsmpp.simulator.port={port}", "-cp", f"{jars}/*"]
     child = Child([*command, "org.jsmpp.examples.SMPPServerSimulator"], folder=folder)
     try:
         running = Simulator(child, port)
