@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from chaos.checks import CANARIES
+from chaos.faults import HANGS_MAX_S
 from processor.cli.audit.report import BROKEN
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ def audited(works: Works) -> dict[str, Any]:
     secrets.write_text("\n".join(CANARIES) + "\n")
     command = [sys.executable, "-m", "processor.cli", "audit", "--config", str(plant.config), "--drained", "--json"]
     command += ["--asked", str(asked), "--calls", str(plant.folder / "ledger.jsonl"), "--secrets", str(secrets)]
+    command += ["--latency", str(HANGS_MAX_S + 1.0)]  # it cannot know what a way has held back; each drill's judge does
     command += [part for log in plant.logs for part in ("--output", str(log))]
     done = subprocess.run(
         command, env=os.environ | plant.environ, capture_output=True, text=True, check=False, timeout=WITHIN_S

@@ -18,10 +18,15 @@ if TYPE_CHECKING:
 
     from chaos.load import Load
     from chaos.opens import Opens
+    from chaos.works import Held
+    from processor.sandbox.ledger import Entry
     from tests.support.plant import Plant
 
 SEEN_WITHIN_MS: Final = 2_000
 """From a step of the clock until every member has seen it."""
+
+ARRIVES_WITHIN_MS: Final = 1_000
+"""From the opening of a way until everything that it held back has arrived."""
 
 QUIET_WITHIN_S: Final = 30.0
 CANARIES: Final = (TEXT, SUBJECT, PASSWORD, PROPERTY, RECIPIENT, "40700000111", "0722000111")
@@ -67,19 +72,26 @@ class Findings:
 
 
 def findings(
-    name: str, plant: Plant, load: Load, opens: Opens, *, drain_s: float, steps: Sequence[tuple[int, int]]
+    name: str,
+    plant: Plant,
+    load: Load,
+    opens: Opens,
+    *,
+    drain_s: float,
+    steps: Sequence[tuple[int, int]],
+    held: Sequence[Held],
 ) -> Findings:
     """
     Return what the ledgers say of the messages of one drill, once nothing new comes.
 
-    *steps* say since when the members' clock was how wrong: by that clock they judge, and so does this.
+    *steps* say since when the members' clock was how wrong: by that clock they judge, and so does this. *held* says
+    what the way to a provider held back: that may have been sent when the way was closed.
     """
-    arrived_ms = partial(_by_their_clock, steps)
     own = _of(_quiet(plant, opens), f"{name}-")
     opened, own.engagement = own.engagement, []  # these have a promise of their own
     _keep(plant.folder / f"{name}.events.jsonl", [*own.delivery, *own.retry, *own.dead, *own.receipts, *opened])
     _keep(plant.folder / f"{name}.asked.jsonl", own.asked.items())
-    breaches = _broken(own, arrived_ms)
+    breaches = _broken(own, partial(_sent_ms, steps, held))
     breaches |= _lines({"secret": leaked(plant, replace(own, engagement=opened))} | opens.breaches(opened))
     first = _first_bytes(own)
     waits_ms = [first[each] - wish.asked_ms for each, wish in load.wishes.items() if wish.once and each in first]
@@ -145,13 +157,24 @@ def _by_their_clock(steps: Sequence[tuple[int, int]], at_ms: int) -> list[int]:
     return [at_ms + offset_ms for _, offset_ms in possible]
 
 
-def _broken(ledgers: Ledgers, arrived_ms: Callable[[int], list[int]]) -> dict[str, Line]:
-    """Return every broken promise; where it is not known what the members' clock told, only what breaks both ways."""
+def _sent_ms(steps: Sequence[tuple[int, int]], held: Sequence[Held], entry: Entry) -> list[int]:
+    """Return the instants, by the members' clock, at which a call that arrived may have been sent."""
+    at_ms = entry.first_byte_ms
+    closed = [
+        each.from_ms
+        for each in held
+        if entry.protocol == each.protocol and each.from_ms <= at_ms < each.until_ms + ARRIVES_WITHIN_MS
+    ]
+    return [told for each in [at_ms, *closed] for told in _by_their_clock(steps, each)]
+
+
+def _broken(ledgers: Ledgers, sent_ms: Callable[[Entry], list[int]]) -> dict[str, Line]:
+    """Return every broken promise; where it is not known when a call was sent, only what breaks both ways."""
     clocks: tuple[Callable[[list[int]], int], ...] = (min, max)
     least, most = (
         replace(
             ledgers,
-            provider=[replace(each, first_byte_ms=told(arrived_ms(each.first_byte_ms))) for each in ledgers.provider],
+            provider=[replace(each, first_byte_ms=told(sent_ms(each))) for each in ledgers.provider],
         ).breaches()
         for told in clocks
     )

@@ -59,7 +59,7 @@ class Drill:
         works.asked |= works.plant.asked
         self._drain(works)
         drain_s = time.monotonic() - healed_s
-        found = findings(self.name, works.plant, load, opens, drain_s=drain_s, steps=works.steps)
+        found = findings(self.name, works.plant, load, opens, drain_s=drain_s, steps=works.steps, held=works.held)
         found.growth = {name: tuple(each) for name, each in samples.growth().items()}
         try:
             works.await_ready()

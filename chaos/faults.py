@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     Happens = Callable[[Works, Random], AbstractContextManager[str]]
 
 STOPS_WITHIN_S: Final = 30.0
+HANGS_MAX_S: Final = 12.0
 IN_SYNC_WITHIN_S: Final = 180.0  # a broker that recovers on two busy cores; nothing of ours is measured by it
 
 
@@ -204,9 +205,8 @@ def refusing(works: Works, chance: Random) -> Iterator[str]:
 def hanging(works: Works, chance: Random) -> Iterator[str]:
     """A provider takes connections and says nothing; what it was told meanwhile it hears afterwards."""
     name = chance.choice(sorted(works.providers))
-    works.providers[name].stall()
-    yield name
-    works.providers[name].accept()
+    with works.holding(name):
+        yield name
 
 
 @contextmanager
@@ -334,7 +334,7 @@ FAULTS: Final = {
     "cut_off": Fault(cut_off, Target.KAFKA, (3.0, 10.0), CALLS),
     "distant": Fault(distant, Target.KAFKA, (4.0, 8.0), NOTHING),
     "refusing": Fault(refusing, Target.PROVIDER, (3.0, 8.0), RESETS),
-    "hanging": Fault(hanging, Target.PROVIDER, (3.0, 12.0), RESETS),
+    "hanging": Fault(hanging, Target.PROVIDER, (3.0, HANGS_MAX_S), RESETS),
     "flapping": Fault(flapping, Target.PROVIDER, (1.0, 3.0), RESETS),
     "dropping": Fault(dropping, Target.PROVIDER, (3.0, 6.0), RESETS),
     "nameless": Fault(nameless, Target.PROVIDER, (3.0, 8.0), RESETS, mounts=True),

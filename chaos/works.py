@@ -6,9 +6,9 @@ import json
 import os
 import shutil
 import signal
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from chaos import mounts
 from chaos.certificates import EXPIRED, VALID, authorities, certificate
@@ -25,6 +25,7 @@ from tests.support.eventually import eventually
 from tests.support.plant import Plant
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
     from random import Random
     from typing import Self
@@ -44,6 +45,15 @@ ANSWER = {"default": {"rule": "accept", "delay_ms": 300}}
 
 READY_WITHIN_S: Final = 90.0
 Member = tuple[str, str]
+SPOKEN: Final = {"mail": "smtp", "texts": "http-sms", "centre": "smpp"}
+
+
+class Held(NamedTuple):
+    """From when until when (Unix ms) what was sent in a protocol was held back."""
+
+    protocol: str
+    from_ms: int
+    until_ms: int
 
 
 class Works:
@@ -55,6 +65,7 @@ class Works:
         self._stack = ExitStack()
         self.clock = folder / "clock"  # what it says is added to the clock of every member
         self.steps: list[tuple[int, int]] = [(0, 0)]  # since when (Unix ms) it has said what
+        self.held: list[Held] = []
         self.good = certificate(folder, HOST, VALID)
         self.expired = certificate(folder, HOST, EXPIRED)
         self.buffer = folder / "buffer"
@@ -112,6 +123,15 @@ class Works:
         """Set every member's clock wrong, or right again."""
         self.clock.write_text(str(offset_ms))
         self.steps.append((now_ms(), offset_ms))
+
+    @contextmanager
+    def holding(self, name: str) -> Iterator[None]:
+        """Hold back what a provider is sent, and let it have all of it afterwards."""
+        from_ms = now_ms()
+        self.providers[name].stall()
+        yield
+        self.providers[name].accept()
+        self.held.append(Held(SPOKEN[name], from_ms, now_ms()))
 
     def take(self, chance: Random, *, ends: bool = False) -> Member:
         """Return a member that no fault has, for one that *ends* it none that is to be watched; `give_back` it."""

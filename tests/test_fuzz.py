@@ -14,7 +14,7 @@ from fuzz.targets import TARGETS
 if TYPE_CHECKING:
     from pathlib import Path
 
-SECONDS = 2
+SECONDS = 1
 SEED = int(os.environ["TEST_SEED"]) % (1 << 31) or 1
 
 pytestmark = [

@@ -6,9 +6,10 @@ from functools import partial
 from types import SimpleNamespace
 from typing import Any, cast
 
-from chaos.checks import _by_their_clock
+from chaos.checks import _by_their_clock, _sent_ms
 from chaos.opens import Opens
 from chaos.samples import Sample, _growth
+from chaos.works import Held
 
 
 def test_a_call_is_judged_by_the_clock_that_the_members_had() -> None:
@@ -18,6 +19,18 @@ def test_a_call_is_judged_by_the_clock_that_the_members_had() -> None:
     assert ahead(10_001) == [310_001, 10_001], "while it is being set, either"
     assert ahead(15_000) == [315_000]
     assert ahead(30_000) == [30_000]
+
+
+def test_a_call_that_its_way_held_back_may_have_been_sent_when_the_way_was_closed() -> None:
+    sent = partial(_sent_ms, [(0, 0)], [Held("smtp", 10_000, 20_000)])
+
+    def call(protocol: str, at_ms: int) -> Any:
+        return SimpleNamespace(protocol=protocol, first_byte_ms=at_ms)
+
+    assert sent(call("smtp", 9_999)) == [9_999]
+    assert sent(call("smtp", 20_500)) == [20_500, 10_000]
+    assert sent(call("http-sms", 20_500)) == [20_500]
+    assert sent(call("smtp", 21_000)) == [21_000]
 
 
 def test_an_open_that_was_answered_and_is_no_event_is_lost_and_one_with_two_events_is_doubled() -> None:
