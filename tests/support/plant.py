@@ -24,7 +24,6 @@ from processor.core.audit.story import Rules
 from processor.core.message import Attachment, Head, Origin
 from processor.core.message import Message as Outbound
 from processor.kafka.admin import Topics
-from processor.kafka.committed import committed_now
 from processor.kafka.topics import send_topics
 from processor.sandbox.child import Child
 from processor.settings import load
@@ -336,13 +335,8 @@ class Plant:
         return left
 
     def settled(self) -> bool:
-        """Tell whether no transaction of any group is open, or is being committed."""
-        try:
-            for group, topics in self._groups().items():
-                committed_now(self.cluster.connection, group, self.cluster.places(topics), within_s=0.0)
-        except TimeoutError:
-            return False
-        return True
+        """Tell whether no transaction is open, or is being committed; to be asked while all are frozen."""
+        return self.cluster.settled([*(spec.name for spec in self.specs), "__consumer_offsets"])
 
     def _groups(self) -> dict[str, list[str]]:
         names = self.names
