@@ -20,6 +20,7 @@ log = logger()
 
 LEAVE_S: Final = 5.0  # a loop that is to stop waits this long for a Kafka that does not answer
 _MEANWHILE_S: Final = 0.05
+_PROVE_AGAIN_S: Final = 0.2  # a coordinator that refuses is not asked in each round, which may be fifty a second
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,7 @@ class Ticks:
         self._leave_s = leave_s
         self._leave_by_s = inf
         self._stopping = threading.Event()
+        self._prove_from_s = 0.0
         self._under_way = False
         self._broken = ""  # why the outcome of the last tick is not known: nothing is committed until it was read
         self._transactions = Transactions(connection, seat.identity)
@@ -182,11 +184,13 @@ class Ticks:
     def _prove(self) -> None:
         """Write to the group's coordinator where partitions have come: what it tells of them counts only then."""
         coming = self.member.unproven()
-        if coming is None:
+        if coming is None or self._clock.monotonic_s() < self._prove_from_s:
             return
         membership = self.member.metadata()
         if self._fate(lambda: self._transactions.probe(self._probed, membership, self.meanwhile)) is Fate.COMMITTED:
             self.member.prove(coming)
+        else:
+            self._prove_from_s = self._clock.monotonic_s() + _PROVE_AGAIN_S
 
     def _fate(self, transaction: Callable[[], None]) -> Fate:
         try:
