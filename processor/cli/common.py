@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Final, NoReturn
 
 import typer
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from processor.codec.assembly import Codecs, open_codecs
@@ -23,6 +23,7 @@ WRONG_INPUT: Final = 2
 """The configuration, the arguments or the topics are not as they have to be: nothing was done."""
 
 ANSWER_S: Final = 10.0
+_REFUSED: Final = {KafkaError._AUTHENTICATION, KafkaError._SSL}  # noqa: SLF001 - librdkafka's own names
 REGISTRY_AWAY: Final = "The schema registry does not answer; look at registry.url in the configuration."
 
 ConfigFile = Annotated[
@@ -96,17 +97,21 @@ def connection_or_fail(settings: Settings, code: int = FAILED) -> Connection:
     connection = settings.kafka.connection()
     error = unreachable(connection, ANSWER_S)
     if error is not None:
-        where = f"Kafka at {connection.bootstrap} does not answer ({error})"
+        verb = "refuses us" if error.code() in _REFUSED else "does not answer"
+        where = f"Kafka at {connection.bootstrap} {verb} ({error.name()})"
         fail(f"{where}; look at kafka.bootstrap and its security.", code)
     return connection
 
 
-def unreachable(connection: Connection, timeout_s: float) -> str | None:
-    """Return the name of the error that Kafka's metadata came back with; None where it answers."""
+def unreachable(connection: Connection, timeout_s: float) -> KafkaError | None:
+    """Return the error with which Kafka's metadata does not come, if it is known why: it refuses us, say."""
+    told: list[KafkaError] = []
+    client = AdminClient(connection.common() | {"error_cb": told.append})
     try:
-        AdminClient(connection.common()).list_topics(timeout=timeout_s)
+        client.list_topics(timeout=timeout_s)
     except KafkaException as error:
-        return str(error.args[0].name())
+        client.poll(0)  # it tells there why connections end; the call itself just says that there is none
+        return next((each for each in told if each.code() in _REFUSED), error.args[0])
     return None
 
 

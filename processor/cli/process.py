@@ -10,7 +10,7 @@ from importlib.metadata import version
 from types import FrameType
 from typing import Final, TypeVar
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaException
 
 from processor.cli.adapters import AdapterRefused, open_adapters
 from processor.cli.common import FAILED, WRONG_INPUT, codecs_of, unreachable
@@ -20,7 +20,7 @@ from processor.codec.errors import RefusedSchema, RegistryUnavailable
 from processor.core.clock import Clock
 from processor.core.controls import Controls
 from processor.core.tiers import TIERS_S
-from processor.kafka.admin import Topics
+from processor.kafka.admin import Topics, hidden
 from processor.kafka.reliable import Reliable
 from processor.kafka.topics import TopicSpec
 from processor.kafka.transactions import Fenced
@@ -229,7 +229,7 @@ class Process:
     def _kafka_answers(self) -> None:
         error = unreachable(self._connection, _PROBE_S)
         if error is not None:
-            raise KafkaException(KafkaError(KafkaError._TRANSPORT, error))  # noqa: SLF001 - librdkafka's own name
+            raise KafkaException(error)
 
     def _topics_right(self) -> None:
         topics = Topics(self._connection)
@@ -238,7 +238,7 @@ class Process:
             return
         differences = topics.check(self._specs)
         if differences:
-            raise NotStarted("\n".join(map(str, differences)))
+            raise NotStarted("\n".join([*map(str, differences), *hidden(differences, self._specs)]))
 
     # -- what is told -----------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from processor.cli.common import FAILED, WRONG_INPUT, ConfigFile, connection_or_fail, fail, settings_of, specs_of
 from processor.cli.output import table_of
-from processor.kafka.admin import Difference, Topics
+from processor.kafka.admin import Difference, Topics, hidden
 from processor.kafka.offsets import NotReleased, Offsets
 
 app = typer.Typer(help="The topics in Kafka: make them, compare them.", no_args_is_help=True)
@@ -46,6 +46,8 @@ def check(config: ConfigFile = None) -> None:
     differences = Topics(connection_or_fail(settings)).check(specs)
     if differences:
         _print(differences, "Different; `commproc topics apply` sets it right")
+        for line in hidden(differences, specs):
+            print(line)
         raise typer.Exit(FAILED)
     print(f"{len(specs)} topics are as they have to be.")
 

@@ -47,6 +47,16 @@ class Difference:
         return f"{self.topic}: {self.what} is {self.found}, must be {self.wanted}; run `commproc topics apply`"
 
 
+def hidden(differences: Sequence[Difference], specs: Sequence[TopicSpec]) -> list[str]:
+    """Return what else may be the matter where none of *specs* was found: Kafka does not tell what it hides."""
+    missing = {each.topic for each in differences if each.what == "topic"}
+    if missing < {spec.name for spec in specs}:
+        return []
+    return [
+        "If they exist, Kafka's access rules hide them from this account: see *Rights on Kafka* in docs/runbook.md."
+    ]
+
+
 class Topics:
     """The topics of a cluster, compared with specifications."""
 

@@ -56,12 +56,19 @@ SETTINGS: Final[Mapping[str, str]] = {
 
 
 class LocalBroker(Broker):
-    """A broker of our own; `kill` and `restart` keep its data and its port."""
+    """
+    A broker of our own; `kill` and `restart` keep its data and its port.
+
+    With *accounts*, names and passwords, it has a second listener, `guarded`, where clients say who they are (SASL
+    PLAIN) and nobody may do anything until access rules allow it; who comes by `bootstrap` may do everything.
+    """
 
     can_restart = True
     origin = f"Apache Kafka {VERSION} on this machine's Java"
 
-    def __init__(self, *, java_command: Sequence[str], jars: Path) -> None:
+    def __init__(self, *, java_command: Sequence[str], jars: Path, accounts: Mapping[str, str] | None = None) -> None:
+        self._accounts = accounts or {}
+        self.guarded = ""
         self._java = (*java_command, "-cp", f"{jars}/*")
         self._folder = Path(tempfile.mkdtemp(prefix="commproc-kafka-"))
         self._cluster = short_uuid()
@@ -117,6 +124,9 @@ class LocalBroker(Broker):
             "controller.quorum.bootstrap.servers": f"127.0.0.1:{controller_port}",
             "log.dirs": str(self._folder / "data"),
         }
+        if self._accounts:
+            self.guarded = f"127.0.0.1:{free_port()}"
+            own |= _guard(own, self.guarded, self._accounts)
         lines = (f"{key}={value}\n" for key, value in {**SETTINGS, **own}.items())
         (self._folder / "server.properties").write_text("".join(lines))
 
@@ -135,6 +145,21 @@ class LocalBroker(Broker):
             child.kill()
             raise
         return child
+
+
+def _guard(own: Mapping[str, str], address: str, accounts: Mapping[str, str]) -> dict[str, str]:
+    """Return the settings of a listener at *address* for *accounts*, and of access rules."""
+    known = " ".join(f'user_{name}="{password}"' for name, password in accounts.items())
+    return {
+        "listeners": f"{own['listeners']},GUARDED://{address}",
+        "advertised.listeners": f"{own['advertised.listeners']},GUARDED://{address}",
+        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,GUARDED:SASL_PLAINTEXT",
+        "listener.name.guarded.sasl.enabled.mechanisms": "PLAIN",
+        "listener.name.guarded.plain.sasl.jaas.config": "org.apache.kafka.common.security.plain.PlainLoginModule "
+        f"required {known};",
+        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        "super.users": "User:ANONYMOUS",
+    }
 
 
 def short_uuid() -> str:
