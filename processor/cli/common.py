@@ -23,7 +23,10 @@ WRONG_INPUT: Final = 2
 """The configuration, the arguments or the topics are not as they have to be: nothing was done."""
 
 ANSWER_S: Final = 10.0
-_REFUSED: Final = {KafkaError._AUTHENTICATION, KafkaError._SSL}  # noqa: SLF001 - librdkafka's own names
+_REFUSED: Final = {
+    KafkaError._AUTHENTICATION: "refuses our credentials",  # noqa: SLF001 - librdkafka's own names
+    KafkaError._SSL: "and we have no TLS that both trust",  # noqa: SLF001
+}
 REGISTRY_AWAY: Final = "The schema registry does not answer; look at registry.url in the configuration."
 
 ConfigFile = Annotated[
@@ -97,8 +100,7 @@ def connection_or_fail(settings: Settings, code: int = FAILED) -> Connection:
     connection = settings.kafka.connection()
     error = unreachable(connection, ANSWER_S)
     if error is not None:
-        verb = "refuses us" if error.code() in _REFUSED else "does not answer"
-        where = f"Kafka at {connection.bootstrap} {verb} ({error.name()})"
+        where = f"Kafka at {connection.bootstrap} {_REFUSED.get(error.code(), 'does not answer')} ({error.name()})"
         fail(f"{where}; look at kafka.bootstrap and its security.", code)
     return connection
 

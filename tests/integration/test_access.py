@@ -124,5 +124,5 @@ def test_a_password_that_is_wrong_is_told_and_tried_again_calmly(works: Plant, g
     assert told() == ["_AUTHENTICATION"]
     ran = commproc("topics", "check", config=config, environ={**works.environ, "KAFKA_PASSWORD": wrong})
     assert ran.code == 1
-    assert "refuses us (_AUTHENTICATION)" in ran.err
+    assert "refuses our credentials (_AUTHENTICATION)" in ran.err
     assert wrong not in works.output() + ran.out + ran.err
