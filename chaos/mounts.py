@@ -11,11 +11,13 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
+    from collections.abc import Iterator, Sequence
+    from contextlib import ExitStack
 
 INSIDE: Final = "COMMPROC_CHAOS_MOUNTS"
 UNSHARE: Final = ("unshare", "--map-root-user", "--mount")
@@ -36,23 +38,36 @@ def enter(arguments: Sequence[str]) -> None:
         os.execvpe(UNSHARE[0], command, os.environ | {INSIDE: "1"})  # noqa: S606 - that command is ours
 
 
-def small_disk(folder: Path, size: str) -> None:
+@contextmanager
+def mounted(*what: str, on: Path) -> Iterator[None]:
+    """Mount something, and take it away: nothing can be mounted over a file that has been deleted since."""
+    subprocess.run(["mount", *what, str(on)], check=True)  # noqa: S607
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(on)], check=True)  # noqa: S607
+
+
+@contextmanager
+def small_disk(folder: Path, size: str) -> Iterator[None]:
     """Make *folder* a disk of its own."""
     folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], check=True)  # noqa: S607
+    with mounted("-t", "tmpfs", "-o", f"size={size}", "tmpfs", on=folder):
+        yield
 
 
 class Names:
-    """The names that this machine knows, in files of ours over the system's."""
+    """The names that this machine knows, in files of ours that are mounted over the system's."""
 
-    def __init__(self, folder: Path, names: Sequence[str]) -> None:
+    def __init__(self, folder: Path, names: Sequence[str], stack: ExitStack) -> None:
+        """Mount them for as long as *stack* lasts."""
         self._hosts = folder / "hosts"
         self._known = f"127.0.0.1 localhost {' '.join(names)}\n"
         self.know()
         resolver = folder / "resolv.conf"
         resolver.write_text(NOBODY)
         for path, over in ((self._hosts, "/etc/hosts"), (resolver, "/etc/resolv.conf")):
-            subprocess.run(["mount", "--bind", str(path), over], check=True)  # noqa: S607
+            stack.enter_context(mounted("--bind", str(path), on=Path(over)))
 
     def know(self) -> None:
         """Resolve them."""

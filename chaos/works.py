@@ -91,9 +91,9 @@ class Works:
             tree = json.loads(self.plant.config.read_text())
             tree["kafka"]["bootstrap"] = ",".join(f"127.0.0.1:{port}" for port in ports)
             self._round_about.write_text(json.dumps(tree, indent=2))
-            self.names = Names(folder, [HOST]) if mounts.inside() else None
+            self.names = Names(folder, [HOST], self._stack) if mounts.inside() else None
             if mounts.inside():
-                mounts.small_disk(self.buffer, BUFFER_DISK)
+                self._stack.enter_context(mounts.small_disk(self.buffer, BUFFER_DISK))
             self.watched: set[Member] = set()  # for how they grow over a long drill
             self.taken: set[Member] = set()  # by a fault: no other one touches them
             self.fallen: list[str] = []  # members that ended as they should not have, and how
