@@ -13,6 +13,7 @@ from processor.kafka.connection import Connection
 
 _ASK_AGAIN_S: Final = 0.02
 _FENCED_AGAIN_S: Final = 60.0
+_TRIM_S: Final = 1.0
 
 
 class Owner(Protocol):
@@ -84,6 +85,7 @@ class Member:
         self._paused: set[Place] = set()
         self._asked: Future[Mapping[Place, Committed | None]] | None = None
         self._ask_at_s = 0.0
+        self._connection = connection
         self._admin = AdminClient(connection.common())
         self._committed = CommittedOffsets(connection, group)
         self._settings = connection.consumer(group, instance, queue_kbytes=queue_kbytes)
@@ -161,9 +163,18 @@ class Member:
         return ends
 
     def trim(self, marks: Mapping[Place, int]) -> dict[Place, Future[Any]]:
-        """Delete the records below each mark; the futures end when it is done."""
+        """
+        Delete the records below each mark; the futures end when it is done, or after a second. `trim_failed` then.
+
+        While a leader is away librdkafka 2.16.0 keeps two threads busy with such a request for as long as it may take.
+        """
         asked = [TopicPartition(topic, partition, mark) for (topic, partition), mark in marks.items()]
-        return {(part.topic, part.partition): future for part, future in self._admin.delete_records(asked).items()}
+        futures = self._admin.delete_records(asked, request_timeout=_TRIM_S)
+        return {(part.topic, part.partition): future for part, future in futures.items()}
+
+    def trim_failed(self) -> None:
+        """Ask with another client from now on: that one goes on asking a leader that has gone, until it is back."""
+        self._admin = AdminClient(self._connection.common())
 
     def close(self) -> None:
         """Leave the group; a static member's partitions wait for it until the session time-out."""

@@ -50,13 +50,17 @@ class Trimming:
             self._asked = {place: (mark, futures[place]) for place, mark in marks.items()}
 
     def _hear(self, partitions: Mapping[Place, SendPartition]) -> None:
+        failed = False
         for place, (mark, future) in [item for item in self._asked.items() if item[1][1].done()]:
             del self._asked[place]
             try:
                 future.result()
             except KafkaException:
+                failed = True
                 continue  # asked again: a broker is away, or the partition has moved
             self._trimmed[place] = mark
             part = partitions.get(place)
             if part is not None:
                 part.untrimmed = False
+        if failed:
+            self._member.trim_failed()
