@@ -8,16 +8,16 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import (
+    OFFSET_BEGINNING,
     OFFSET_END,
     Consumer,
     ConsumerGroupTopicPartitions,
-    IsolationLevel,
     KafkaError,
     Message,
     Producer,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic, OffsetSpec
+from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
 from processor.kafka.committed import Committed, committed_now
 from processor.kafka.connection import Connection
@@ -79,29 +79,24 @@ class Cluster:
 
     def starts(self, places: Iterable[tuple[str, int]]) -> dict[tuple[str, int], int]:
         """Return the first offset of each partition."""
-        return self._offsets(places, OffsetSpec.earliest())
+        return self._offsets(places, OFFSET_BEGINNING)
 
     def ends(self, places: Iterable[tuple[str, int]]) -> dict[tuple[str, int], int]:
         """Return the offset behind the last committed record of each partition."""
-        return self._offsets(places, OffsetSpec.latest())
-
-    def _offsets(self, places: Iterable[tuple[str, int]], spec: OffsetSpec) -> dict[tuple[str, int], int]:
-        asked = {TopicPartition(*place): spec for place in places}
-        if not asked:
-            return {}
-        answers = self.admin.list_offsets(asked, isolation_level=IsolationLevel.READ_COMMITTED)
-        return {(place.topic, place.partition): future.result(TIMEOUT_S).offset for place, future in answers.items()}
+        return self._offsets(places, OFFSET_END)
 
     def settled(self, topics: Sequence[str]) -> bool:
         """Tell whether no transaction is open on *topics*: what readers of committed records see is all there is."""
         places = self.places(topics)
-        return self._latest(places, "read_committed") == self._latest(places, "read_uncommitted")
+        return self.ends(places) == self._offsets(places, OFFSET_END, "read_uncommitted")
 
-    def _latest(self, places: Iterable[tuple[str, int]], isolation: str) -> dict[tuple[str, int], int]:
+    def _offsets(
+        self, places: Iterable[tuple[str, int]], which: int, isolation: str = "read_committed"
+    ) -> dict[tuple[str, int], int]:
         # By a consumer made for it: after a restart of the broker `list_offsets` of an older Admin client fails.
-        consumer = Consumer(self.connection.common() | {"group.id": fresh("latest"), "isolation.level": isolation})
+        consumer = Consumer(self.connection.common() | {"group.id": fresh("offsets"), "isolation.level": isolation})
         try:
-            parts = consumer.offsets_for_times([TopicPartition(*place, OFFSET_END) for place in places], TIMEOUT_S)
+            parts = consumer.offsets_for_times([TopicPartition(*place, which) for place in places], TIMEOUT_S)
         finally:
             consumer.close()
         assert all(part.error is None for part in parts), "a partition has no leader"
