@@ -8,7 +8,6 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import (
-    OFFSET_BEGINNING,
     OFFSET_END,
     Consumer,
     ConsumerGroupTopicPartitions,
@@ -77,26 +76,20 @@ class Cluster:
             producer.produce(topic, value, partition=partition)
         assert producer.flush(TIMEOUT_S) == 0
 
-    def starts(self, places: Iterable[tuple[str, int]]) -> dict[tuple[str, int], int]:
-        """Return the first offset of each partition."""
-        return self._offsets(places, OFFSET_BEGINNING)
-
     def ends(self, places: Iterable[tuple[str, int]]) -> dict[tuple[str, int], int]:
         """Return the offset behind the last committed record of each partition."""
-        return self._offsets(places, OFFSET_END)
+        return self._ends(places, "read_committed")
 
     def settled(self, topics: Sequence[str]) -> bool:
         """Tell whether no transaction is open on *topics*: what readers of committed records see is all there is."""
         places = self.places(topics)
-        return self.ends(places) == self._offsets(places, OFFSET_END, "read_uncommitted")
+        return self.ends(places) == self._ends(places, "read_uncommitted")
 
-    def _offsets(
-        self, places: Iterable[tuple[str, int]], which: int, isolation: str = "read_committed"
-    ) -> dict[tuple[str, int], int]:
+    def _ends(self, places: Iterable[tuple[str, int]], isolation: str) -> dict[tuple[str, int], int]:
         # By a consumer made for it: after a restart of the broker `list_offsets` of an older Admin client fails.
-        consumer = Consumer(self.connection.common() | {"group.id": fresh("offsets"), "isolation.level": isolation})
+        consumer = Consumer(self.connection.common() | {"group.id": fresh("ends"), "isolation.level": isolation})
         try:
-            parts = consumer.offsets_for_times([TopicPartition(*place, which) for place in places], TIMEOUT_S)
+            parts = consumer.offsets_for_times([TopicPartition(*place, OFFSET_END) for place in places], TIMEOUT_S)
         finally:
             consumer.close()
         assert all(part.error is None for part in parts), "a partition has no leader"
