@@ -27,7 +27,7 @@ class Follower:
         self._next: dict[Place, int] = dict.fromkeys(places, -1)  # the offset that comes next; -1: not known
         self._unread = set(places)
         self._level_at_s = self._ask_at_s = monotonic_s()
-        self._consumer = Consumer(connection.reader("commproc.follower", wait_ms=50))
+        self._consumer = Consumer(connection.reader("commproc.follower", wait_ms=100))
         self._consumer.assign([TopicPartition(*place, OFFSET_BEGINNING) for place in places])
 
     @property
