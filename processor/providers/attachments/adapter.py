@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from processor.providers.adapter import Submission
 from processor.providers.attachments import file
 from processor.providers.attachments.judge import MISSING, REFUSED, judged, refusal
-from processor.providers.attachments.remote import Remote
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from processor.providers.adapter import Adapter
     from processor.providers.attachments.config import AttachmentsConfig
     from processor.providers.attachments.judge import Refusal
+    from processor.providers.attachments.remote import Remote
 
 
 class WithAttachments:
@@ -27,7 +27,7 @@ class WithAttachments:
     def __init__(self, adapter: Adapter, config: AttachmentsConfig) -> None:
         self._adapter = adapter
         self._config = config
-        self._remote = Remote(config)
+        self._remote = _listed(config)
 
     def open(self) -> None:
         """Open the adapter."""
@@ -45,7 +45,8 @@ class WithAttachments:
     async def close(self) -> None:
         """Close the adapter, and drop the connections to where attachments come from."""
         await self._adapter.close()
-        await self._remote.close()
+        if self._remote is not None:
+            await self._remote.close()
 
     async def _ready(self, asked: Submission) -> Submission | Refusal:
         """Return *asked* with the contents of its attachments, or why they cannot be had."""
@@ -83,8 +84,16 @@ class WithAttachments:
 
     async def _content(self, url: str, *, bytes_max: int) -> bytes | Refusal:
         scheme = url.partition(":")[0].lower()
-        if scheme == "https":
+        if scheme == "https" and self._remote is not None:
             return await self._remote.fetch(url, bytes_max=bytes_max)
         if scheme == "file":
             return await asyncio.to_thread(file.read, url, self._config.file_roots, bytes_max=bytes_max)
         return REFUSED
+
+
+def _listed(config: AttachmentsConfig) -> Remote | None:
+    if not (config.hosts or config.loopback_hosts):
+        return None
+    from processor.providers.attachments.remote import Remote  # noqa: PLC0415 - only where servers are listed
+
+    return Remote(config)
