@@ -66,6 +66,11 @@ class Transactions:
     *meanwhile* is called between the tries of a call that takes long: a commit or an abort can take 30 s while
     a broker restarts, and a member that does not poll meanwhile is expelled. It returns False when there is
     no more time to wait: then the call raises `Abandoned`.
+
+    What was sent before a connection broke, or an answer failed to come, may still arrive, and an abort that arrives
+    late takes back what the next transaction has written so far: the rest of it is committed, with its offsets. Kafka
+    tells the two apart by the producer's epoch, which librdkafka 2.16.0 keeps from one transaction to the next (its
+    issue 5423, KIP-890). So a producer that has seen any failure has no further transaction: a new one has a new epoch.
     """
 
     def __init__(self, connection: Connection, transactional_id: str) -> None:
@@ -73,6 +78,7 @@ class Transactions:
         self._connection = connection
         self._id = transactional_id
         self._failed: str | None = None
+        self._astray = False  # something that this producer has sent may still arrive
         self._producer, self._apart = self._made()
 
     def start(self, meanwhile: Callable[[], bool] = lambda: True) -> None:
@@ -88,6 +94,8 @@ class Transactions:
             except Stuck:
                 self._replace()
             else:
+                self._producer.poll(0)
+                self._astray = False  # whatever failed until now was of no transaction
                 return
 
     def run(
@@ -102,6 +110,7 @@ class Transactions:
 
         Raises `Aborted` when neither is, `Fenced` or `Abandoned` when that cannot be told.
         """
+        self._go_sure(meanwhile)
         with self._ending(meanwhile):
             self._producer.begin_transaction()
             for output in outputs:
@@ -115,12 +124,19 @@ class Transactions:
         Raises `Aborted` when it was not, `Fenced` or `Abandoned` like `run`.
         """
         offsets = [TopicPartition(*place, 0)]
+        self._go_sure(meanwhile)
         with self._ending(meanwhile):
             self._producer.begin_transaction()
             self._call(
                 lambda producer: producer.send_offsets_to_transaction(offsets, membership, _CALL_TIMEOUT_S), meanwhile
             )
         self._abort(meanwhile)
+
+    def _go_sure(self, meanwhile: Callable[[], bool]) -> None:
+        """Take a new producer where something of this one is astray."""
+        self._producer.poll(0)  # tells of connections that were lost
+        if self._astray:
+            self.renew(meanwhile)
 
     @contextmanager
     def _ending(self, meanwhile: Callable[[], bool]) -> Iterator[None]:
@@ -129,6 +145,7 @@ class Transactions:
         try:
             yield
         except KafkaException as error:
+            self._astray = True
             reason = error.args[0]
             if reason.fatal():
                 raise Fenced(reason.name()) from error
@@ -147,7 +164,8 @@ class Transactions:
         self._producer, self._apart = self._made()
 
     def _made(self) -> tuple[Producer, Apart]:
-        return Producer(self._connection.producer(self._id, self._on_delivery)), Apart(f"{self._id}.transactions")
+        settings = self._connection.producer(self._id, self._on_delivery) | {"error_cb": self._on_error}
+        return Producer(settings), Apart(f"{self._id}.transactions")
 
     def _call(self, call: Callable[[Producer], object], meanwhile: Callable[[], object]) -> None:
         self._apart.call(partial(call, self._producer), patience_s=_PATIENCE_S, meanwhile=meanwhile)
@@ -155,6 +173,9 @@ class Transactions:
     def _on_delivery(self, error: KafkaError | None, _: Message) -> None:
         if error is not None:
             self._failed = error.name()
+
+    def _on_error(self, _: KafkaError) -> None:
+        self._astray = True
 
     def _why(self, reason: KafkaError) -> str:
         """Return the name of the failed delivery that made Kafka say *reason*, if that is what it was."""
@@ -201,6 +222,7 @@ class Transactions:
         except KafkaException as error:
             if not (asked and _repeatable(error)):
                 raise
+            self._astray = True
             if not meanwhile():
                 raise Abandoned from error
             self._again(lambda producer: producer.commit_transaction(_CALL_TIMEOUT_S), meanwhile)
@@ -221,6 +243,7 @@ class Transactions:
             except KafkaException as error:
                 if not _repeatable(error):
                     raise
+                self._astray = True
                 if not meanwhile():
                     raise Abandoned from error
             else:

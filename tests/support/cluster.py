@@ -80,10 +80,13 @@ class Cluster:
         """Return the offset behind the last committed record of each partition."""
         return self._ends(places, "read_committed")
 
+    def written(self, topics: Sequence[str]) -> int:
+        """Return how far *topics* were written, committed or not."""
+        return sum(self._ends(self.places(topics), "read_uncommitted").values())
+
     def settled(self, topics: Sequence[str]) -> bool:
         """Tell whether no transaction is open on *topics*: what readers of committed records see is all there is."""
-        places = self.places(topics)
-        return self.ends(places) == self._ends(places, "read_uncommitted")
+        return sum(self.ends(self.places(topics)).values()) == self.written(topics)
 
     def _ends(self, places: Iterable[tuple[str, int]], isolation: str) -> dict[tuple[str, int], int]:
         # By a consumer made for it: after a restart of the broker `list_offsets` of an older Admin client fails.
