@@ -45,6 +45,17 @@ def test_a_provider_that_objects_to_the_very_first_calls_is_not_brought_to_a_sta
     assert pace.limit_per_s == pytest.approx(50, rel=0.1)
 
 
+def test_a_quiet_time_before_is_no_part_of_the_rate_that_a_provider_objects_to() -> None:
+    pace = Pace()
+    for call in range(20):
+        pace.ended(call / 100)
+    for call in range(20):
+        pace.ended(60.0 + call / 100)
+    pace.throttled(60.2)
+
+    assert pace.limit_per_s == pytest.approx(50, rel=0.1)
+
+
 def test_objections_to_what_was_under_way_are_one(throttled: Pace) -> None:
     for step in range(10):
         throttled.throttled(1.0 + step / 20)

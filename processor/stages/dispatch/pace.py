@@ -12,6 +12,7 @@ FORGOTTEN_AT: Final = 2.0
 FLOOR_PER_S: Final = 1.0
 BURST_S: Final = 0.1
 _OBSERVED_S: Final = 0.5
+_QUIET_S: Final = 1.0  # a provider that had nothing to do for so long has objected to no rate from before
 
 
 class Pace:
@@ -32,11 +33,13 @@ class Pace:
         self._observed_per_s = 0.0
         self._count = 0
         self._counted_from_s: float | None = None
+        self._ended_at_s = float("-inf")
 
     def ended(self, now_s: float) -> None:
         """Take note that a call has ended: the rate that throttling is measured against."""
-        if self._counted_from_s is None:
-            self._counted_from_s = now_s
+        if self._counted_from_s is None or now_s - self._ended_at_s > _QUIET_S:
+            self._observed_per_s, self._count, self._counted_from_s = 0.0, 0, now_s
+        self._ended_at_s = now_s
         self._count += 1
         elapsed_s = now_s - self._counted_from_s
         if elapsed_s >= _OBSERVED_S:
