@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from contextlib import closing
 from typing import TYPE_CHECKING
@@ -10,13 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from processor.kafka.follower import Follower
-from processor.sandbox.broker import find_broker
 from tests.support.cluster import Cluster, fresh
 from tests.support.eventually import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from processor.sandbox.broker import Broker
 
 
@@ -69,14 +65,6 @@ def test_an_empty_topic_is_read_at_once(cluster: Cluster) -> None:
 
 @pytest.mark.slow
 class TestRestart:
-    @pytest.fixture
-    def own(self, kafka: Broker) -> Iterator[Broker]:
-        """A broker that a test may stop: the shared one serves other tests."""
-        if not kafka.can_restart:
-            pytest.skip("the broker is not ours to stop")
-        with find_broker({name: value for name, value in os.environ.items() if name != "KAFKA_BOOTSTRAP"}) as own:
-            yield own
-
     def test_it_says_that_it_is_behind_while_the_broker_is_away_and_goes_on_when_it_is_back(self, own: Broker) -> None:
         cluster = Cluster.at(own.bootstrap)
         topic = cluster.make(fresh("restarted"))

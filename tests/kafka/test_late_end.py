@@ -18,6 +18,8 @@ from tests.support.eventually import eventually
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from processor.sandbox.broker import Broker
+
 END_TXN, DESCRIBE_TRANSACTIONS = 26, 65  # kafka.apache.org/protocol
 NONE, FENCED = 0, {47, 90}  # INVALID_PRODUCER_EPOCH, PRODUCER_FENCED
 TOO_LARGE = bytes(20_000_000)
@@ -91,3 +93,21 @@ def test_an_abort_that_arrives_late_takes_nothing_back_of_the_next_transaction(
 
     assert {message.value() for message in cluster.read(topics)} == {b"1", b"2"}
     assert set(told) <= FENCED
+
+
+def test_a_producer_whose_connection_was_lost_goes_on_as_another_and_only_then(own: Broker) -> None:
+    cluster = Cluster.at(own.bootstrap)
+    name, output = fresh("tick"), Output(cluster.make(fresh("out")), b"")
+    transactions, coordinator = Transactions(cluster.connection, name), Coordinator(own.bootstrap, name)
+    transactions.start()
+    membership = Consumer(cluster.connection.consumer(fresh("group"))).consumer_group_metadata()
+    first = coordinator.identity()
+
+    for _ in range(3):
+        transactions.run([output], {}, membership, lambda: True)
+    assert coordinator.identity() == first
+
+    own.kill()
+    own.restart()
+    transactions.run([output], {}, membership, lambda: True)
+    assert coordinator.identity() != first

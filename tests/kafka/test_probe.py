@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from contextlib import closing, contextmanager, suppress
 from itertools import count
@@ -13,7 +12,6 @@ from confluent_kafka import Consumer
 
 from processor.kafka.committed import Committed, CommittedOffsets, committed_now
 from processor.kafka.transactions import Abandoned, Aborted, Commit, Fenced, Output, Transactions
-from processor.sandbox.broker import find_broker
 from tests.kafka.owners import seated
 from tests.support.cluster import Cluster, fresh
 from tests.support.eventually import eventually
@@ -24,6 +22,7 @@ if TYPE_CHECKING:
 
     from processor.kafka.committed import Place
     from processor.kafka.connection import Connection
+    from processor.sandbox.broker import Broker
 
 KILLS = 3
 READS = 3
@@ -169,22 +168,21 @@ def writing(connection: Connection, group: str, topic: str, output: str) -> Iter
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_after_a_probe_a_killed_broker_tells_everything_that_it_acknowledged(group: str) -> None:
+def test_after_a_probe_a_killed_broker_tells_everything_that_it_acknowledged(own: Broker, group: str) -> None:
     # Without one it told older commits, or none, in half of the restarts: its coordinator had read half its log.
-    with find_broker({name: value for name, value in os.environ.items() if name != "KAFKA_BOOTSTRAP"}) as own:
-        cluster = Cluster.at(own.bootstrap)
-        connection, probed = cluster.connection, (cluster.make(fresh("probed")), 0)
-        topic = cluster.make(fresh("in"), partitions=WRITERS * PARTITIONS_EACH)
-        offsets, output = CommittedOffsets(connection, group), cluster.make(fresh("out"))
-        with closing(offsets), writing(connection, group, topic, output) as writers:
-            for _ in range(KILLS):
-                eventually(lambda: all(writer.commits > COMMITS for writer in writers), within_s=60, what="commits")
-                own.kill()
-                own.restart()
-                for writer in writers:
-                    writer.commits = 0
-                proven(connection, group, probed)
-                assert sum(read_back(offsets, writers) for _ in range(READS)) > 0
+    cluster = Cluster.at(own.bootstrap)
+    connection, probed = cluster.connection, (cluster.make(fresh("probed")), 0)
+    topic = cluster.make(fresh("in"), partitions=WRITERS * PARTITIONS_EACH)
+    offsets, output = CommittedOffsets(connection, group), cluster.make(fresh("out"))
+    with closing(offsets), writing(connection, group, topic, output) as writers:
+        for _ in range(KILLS):
+            eventually(lambda: all(writer.commits > COMMITS for writer in writers), within_s=60, what="commits")
+            own.kill()
+            own.restart()
+            for writer in writers:
+                writer.commits = 0
+            proven(connection, group, probed)
+            assert sum(read_back(offsets, writers) for _ in range(READS)) > 0
 
 
 def read_back(offsets: CommittedOffsets, writers: list[Writer]) -> int:
