@@ -59,6 +59,12 @@ def test_what_express_leaves_unused_the_others_take_and_no_more() -> None:
     assert 990 <= used <= 1_000 + 10  # 800 are its own; a full bucket stays with express
 
 
+def test_express_may_have_the_whole_rate_where_nothing_else_waits() -> None:
+    used = taken(owning(express=4, rest=4), express=True, want=1_000, seconds=10)
+
+    assert 990 <= used <= 1_000 + 10  # 200 are its own
+
+
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=6))
 def test_the_parts_of_all_instances_never_exceed_the_rate(parts: list[tuple[int, int]]) -> None:
     total = (max(1, sum(part[0] for part in parts)), max(1, sum(part[1] for part in parts)))

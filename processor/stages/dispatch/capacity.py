@@ -36,7 +36,8 @@ class Rate:
     A provider's rate in this process: a bucket for express, one for the other lanes.
 
     A loop's part of the rate is its part of the provider's partitions, so the parts of all processes
-    add up to the whole. What overflows from this process's express bucket the other lanes may take.
+    add up to the whole. What overflows from this process's express bucket the other lanes may take, and what
+    these have not taken yet goes to express first: its share is what it keeps, not the most it may have.
     Both dispatch loops use it, each from its own thread.
     """
 
@@ -66,9 +67,13 @@ class Rate:
         with self._lock:
             if not express:
                 self._overflow(now_s)
-            index = 0 if express else 1
-            self._buckets[index], granted = take(self._policies[index], self._buckets[index], now_s=now_s, want=want)
-            return granted
+                return self._from(1, want, now_s)
+            granted = self._from(0, want, now_s)
+            return granted + self._from(1, want - granted, now_s)
+
+    def _from(self, index: int, want: int, now_s: float) -> int:
+        self._buckets[index], granted = take(self._policies[index], self._buckets[index], now_s=now_s, want=want)
+        return granted
 
     def _overflow(self, now_s: float) -> None:
         """Let what ran over from the express bucket into the other: express keeps a full one."""
