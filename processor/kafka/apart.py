@@ -43,8 +43,11 @@ class Apart:
         self._calls.put(function)
         raised = self._end(monotonic() + patience_s, meanwhile)
         self._under_way = False
-        if raised is not None:
-            raise raised
+        try:
+            if raised is not None:
+                raise raised
+        finally:
+            raised = None  # its traceback holds this frame: the two would keep what *function* holds until a collection
 
     def _end(self, deadline_s: float, meanwhile: Callable[[], object]) -> BaseException | None:
         wait_s = _FIRST_S

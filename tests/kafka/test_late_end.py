@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 import struct
+from contextlib import contextmanager
 from io import BytesIO
 from itertools import count
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
-from confluent_kafka import Consumer
+from confluent_kafka import Consumer, Producer
 
 from processor.kafka.transactions import Aborted, Commit, Output, Transactions
+from tests.kafka.owners import seated
 from tests.support.cluster import Cluster, fresh
 from tests.support.eventually import eventually
 
@@ -93,6 +96,35 @@ def test_an_abort_that_arrives_late_takes_nothing_back_of_the_next_transaction(
 
     assert {message.value() for message in cluster.read(topics)} == {b"1", b"2"}
     assert set(told) <= FENCED
+
+
+def test_a_producer_that_was_replaced_is_gone_at_once(cluster: Cluster, topics: tuple[str, str]) -> None:
+    group = fresh("group")
+    with seated(cluster.connection, group, [topics[0]]) as gone:
+        gone.polled_until(lambda: gone.member.joined)
+        stale = gone.member.metadata()
+    transactions = Transactions(cluster.connection, fresh("tick"))
+    transactions.start()
+    with without_collection():  # processes collect so seldom that threads of hundreds of producers gathered
+        for _ in range(3):
+            with pytest.raises(Aborted):
+                transactions.run([Output(topics[1], b"")], {(topics[0], 0): Commit(1)}, stale, lambda: True)
+
+        assert len(producers()) == 1
+
+
+@contextmanager
+def without_collection() -> Iterator[None]:
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+def producers() -> list[object]:
+    return [each for each in gc.get_objects() if type(each) is Producer]
 
 
 def test_a_producer_whose_connection_was_lost_goes_on_as_another_and_only_then(own: Broker) -> None:
