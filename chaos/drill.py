@@ -12,7 +12,7 @@ from chaos.faults import FAULTS
 from chaos.load import Load
 from chaos.opens import Opens
 from chaos.samples import Samples
-from chaos.schedule import BEFORE_S
+from chaos.schedule import BEFORE_S, due_now
 from processor.core.audit.account import Line
 from processor.core.events import DeliveryEvent
 from tests.support.eventually import eventually
@@ -71,7 +71,7 @@ class Drill:
         return found
 
     def _happen(self, works: Works) -> None:
-        """Begin and heal every fault at its time; one whose turn comes late, because another took long, is late."""
+        """Begin and heal every fault at its time, or later where another took long: a target has one at a time."""
         began_s = time.monotonic()
         coming = list(self.plan)
         under_way: list[tuple[float, Planned, AbstractContextManager[str]]] = []
@@ -83,8 +83,9 @@ class Drill:
                 context.__exit__(None, None, None)
                 self._tell(began_s, planned, "healed")
                 until_s = max(until_s, time.monotonic() - began_s + AFTER_S)
-            elif coming and coming[0].at_s <= now_s:
-                planned = coming.pop(0)
+            elif due := due_now(coming, [each for _, each, _ in under_way], now_s):
+                planned = due[0]
+                coming.remove(planned)
                 context = FAULTS[planned.name].happens(works, Random(planned.seed))
                 struck = context.__enter__()
                 self._tell(began_s, planned, f"strikes {struck} for {planned.lasts_s} s")

@@ -66,3 +66,9 @@ def _in_turn(names: Sequence[str], chance: Random, within_s: float) -> list[Plan
 
 def _planned(name: str, at_s: float, chance: Random) -> Planned:
     return Planned(round(at_s, 1), name, round(chance.uniform(*FAULTS[name].lasts_s), 1), chance.randrange(1 << 32))
+
+
+def due_now(coming: Iterable[Planned], under_way: Iterable[Planned], now_s: float) -> list[Planned]:
+    """Return what of *coming* may begin: its time has come, and the fault before it at the same target is healed."""
+    struck = {FAULTS[each.name].target for each in under_way}
+    return [each for each in coming if each.at_s <= now_s and FAULTS[each.name].target not in struck]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 from chaos.faults import FAULTS
-from chaos.schedule import alone, mixed
+from chaos.schedule import Planned, alone, due_now, mixed
 
 NAMES = [name for name, fault in FAULTS.items() if 3 in fault.nodes and fault.mixes]
 
@@ -23,3 +23,11 @@ def test_faults_of_one_target_follow_each_other_and_those_of_others_overlap() ->
         assert all(before.at_s + before.lasts_s < after.at_s for before, after in pairwise(own))
     assert any(before.at_s + before.lasts_s > after.at_s for before, after in pairwise(plan))
     assert {each.name for each in plan} == set(NAMES)
+
+
+def test_a_fault_waits_until_the_one_before_it_at_its_target_is_healed() -> None:
+    early, same, other = (Planned(at_s, name, 5.0, 0) for at_s, name in ((1, "killed"), (2, "terminated"), (3, "slow")))
+
+    assert FAULTS["killed"].target == FAULTS["terminated"].target != FAULTS["slow"].target
+    assert due_now([early, same, other], [], 2.5) == [early, same]
+    assert due_now([same, other], [early], 3.5) == [other]
