@@ -18,7 +18,7 @@ help: ## list the verbs
 
 setup: $(STAMP) ## create .venv with pinned packages (quick the second time)
 
-# Python compiles what is imported, when it is: to compile all of it first takes a fifth longer.
+# Python compiles what is imported, when it is: to compile all of it first takes a quarter longer.
 $(STAMP): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make setup PYTHON=python3.x")'

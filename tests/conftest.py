@@ -29,6 +29,15 @@ def kafka() -> Iterator[Broker]:
         yield broker
 
 
+@pytest.fixture(scope="module")
+def own_kafka(kafka: Broker) -> Iterator[Broker]:
+    """A broker that the tests of a module may stop: the shared one serves other tests."""
+    if not kafka.can_restart:
+        pytest.skip("the broker is not ours to stop")
+    with find_broker({name: value for name, value in os.environ.items() if name != "KAFKA_BOOTSTRAP"}) as own:
+        yield own
+
+
 @pytest.fixture(scope="session")
 def registry() -> Iterator[Registry]:
     """A real schema registry."""

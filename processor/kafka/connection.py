@@ -6,6 +6,8 @@ from typing import Any, Final
 
 SESSION_TIMEOUT_MS: Final = 10_000
 TRANSACTION_TIMEOUT_MS: Final = 10_000
+IDLE_WAIT_MS: Final = 100
+"""Of a fetch by whoever goes on reading: the end of an idle partition is heard so late at the most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +37,7 @@ class Connection:
 
         `auto.offset.reset=error`: a partition whose offsets are gone has lost its journal, and is held.
         With librdkafka's default `fetch.queue.backoff.ms` of 1,000 a full queue costs a second. A broker answers a
-        waiting fetch as soon as a record is committed: a longer `fetch.wait.max.ms` makes no hop longer, and an idle
-        member cheaper. It bounds how late a member hears where an idle partition ends.
+        waiting fetch as soon as a record is committed: `IDLE_WAIT_MS` makes an idle member cheap, and no hop longer.
         """
         settings = self.common() | {
             "group.id": group,
@@ -48,7 +49,7 @@ class Connection:
             "enable.auto.offset.store": False,
             "auto.offset.reset": "error",
             "enable.partition.eof": True,
-            "fetch.wait.max.ms": 100,
+            "fetch.wait.max.ms": IDLE_WAIT_MS,
             "fetch.queue.backoff.ms": 5,
             "fetch.error.backoff.ms": 50,
             "queued.max.messages.kbytes": queue_kbytes,

@@ -6,7 +6,7 @@ from typing import Final
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from processor.kafka.committed import Place
-from processor.kafka.connection import Connection
+from processor.kafka.connection import IDLE_WAIT_MS, Connection
 
 _ASK_EVERY_S: Final = 2.0
 _ANSWER_S: Final = 1.0
@@ -27,7 +27,7 @@ class Follower:
         self._next: dict[Place, int] = dict.fromkeys(places, -1)  # the offset that comes next; -1: not known
         self._unread = set(places)
         self._level_at_s = self._ask_at_s = monotonic_s()
-        self._consumer = Consumer(connection.reader("commproc.follower", wait_ms=100))
+        self._consumer = Consumer(connection.reader("commproc.follower", wait_ms=IDLE_WAIT_MS))
         self._consumer.assign([TopicPartition(*place, OFFSET_BEGINNING) for place in places])
 
     @property

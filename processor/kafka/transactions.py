@@ -110,9 +110,7 @@ class Transactions:
 
         Raises `Aborted` when neither is, `Fenced` or `Abandoned` when that cannot be told.
         """
-        self._go_sure(meanwhile)
-        with self._ending(meanwhile):
-            self._producer.begin_transaction()
+        with self._transaction(meanwhile):
             for output in outputs:
                 self._produce(output)
             self._commit(commits, membership, meanwhile)
@@ -124,25 +122,21 @@ class Transactions:
         Raises `Aborted` when it was not, `Fenced` or `Abandoned` like `run`.
         """
         offsets = [TopicPartition(*place, 0)]
-        self._go_sure(meanwhile)
-        with self._ending(meanwhile):
-            self._producer.begin_transaction()
+        with self._transaction(meanwhile):
             self._call(
                 lambda producer: producer.send_offsets_to_transaction(offsets, membership, _CALL_TIMEOUT_S), meanwhile
             )
         self._abort(meanwhile)
 
-    def _go_sure(self, meanwhile: Callable[[], bool]) -> None:
-        """Take a new producer where something of this one is astray."""
+    @contextmanager
+    def _transaction(self, meanwhile: Callable[[], bool]) -> Iterator[None]:
+        """Begin a transaction, with a producer of which nothing is astray; abort it where anything fails inside."""
         self._producer.poll(0)  # tells of connections that were lost
         if self._astray:
             self.renew(meanwhile)
-
-    @contextmanager
-    def _ending(self, meanwhile: Callable[[], bool]) -> Iterator[None]:
-        """Abort the transaction where anything fails inside."""
         self._failed = None
         try:
+            self._producer.begin_transaction()
             yield
         except KafkaException as error:
             self._astray = True
@@ -168,7 +162,11 @@ class Transactions:
         return Producer(settings), Apart(f"{self._id}.transactions")
 
     def _call(self, call: Callable[[Producer], object], meanwhile: Callable[[], object]) -> None:
-        self._apart.call(partial(call, self._producer), patience_s=_PATIENCE_S, meanwhile=meanwhile)
+        try:
+            self._apart.call(partial(call, self._producer), patience_s=_PATIENCE_S, meanwhile=meanwhile)
+        except KafkaException:
+            self._astray = True
+            raise
 
     def _on_delivery(self, error: KafkaError | None, _: Message) -> None:
         if error is not None:
@@ -222,7 +220,6 @@ class Transactions:
         except KafkaException as error:
             if not (asked and _repeatable(error)):
                 raise
-            self._astray = True
             if not meanwhile():
                 raise Abandoned from error
             self._again(lambda producer: producer.commit_transaction(_CALL_TIMEOUT_S), meanwhile)
@@ -243,7 +240,6 @@ class Transactions:
             except KafkaException as error:
                 if not _repeatable(error):
                     raise
-                self._astray = True
                 if not meanwhile():
                     raise Abandoned from error
             else:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from processor.metrics import STAGES
-from processor.sandbox.broker import find_broker
 from tests.support.cluster import fresh
 from tests.support.eventually import eventually
 from tests.support.plant import Plant, message, plant
@@ -23,15 +22,6 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]  # what a test waits for together may take longer than 120 s
 
 CHANGES = {"kafka": {"session_timeout": "30s", "transaction_timeout": "10s"}, "limits": {"drain_timeout": "3s"}}
-
-
-@pytest.fixture(scope="module")
-def own_kafka(kafka: Broker) -> Iterator[Broker]:
-    """A broker that a test may stop: the shared one serves other tests."""
-    if not kafka.can_restart:
-        pytest.skip("the broker is not ours to stop")
-    with find_broker({name: value for name, value in os.environ.items() if name != "KAFKA_BOOTSTRAP"}) as own:
-        yield own
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,6 @@ from confluent_kafka import Consumer, TopicPartition
 from processor.core.control import address_hash
 from processor.core.events import Control, EngagementEvent
 from processor.core.tokens import Purpose, Sealer, Ticket
-from processor.sandbox.broker import find_broker
 from processor.stages.tracking.server import allow_files
 from tests.cli.command import commproc
 from tests.support.cluster import fresh
@@ -304,14 +303,6 @@ def test_a_taken_port_and_a_taken_buffer_are_told(public: Public) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(300)  # starts a broker twice
 class TestKafkaAway:
-    @pytest.fixture
-    def own_kafka(self, kafka: Broker) -> Iterator[Broker]:
-        """A broker that a test may stop: the shared one serves other tests."""
-        if not kafka.can_restart:
-            pytest.skip("the broker is not ours to stop")
-        with find_broker({name: value for name, value in os.environ.items() if name != "KAFKA_BOOTSTRAP"}) as own:
-            yield own
-
     @pytest.fixture
     def public(self, own_kafka: Broker, tmp_path: Path) -> Iterator[Public]:
         made = Public(own_kafka.bootstrap, tmp_path)

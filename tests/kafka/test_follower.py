@@ -64,19 +64,20 @@ def test_an_empty_topic_is_read_at_once(cluster: Cluster) -> None:
 
 
 @pytest.mark.slow
-class TestRestart:
-    def test_it_says_that_it_is_behind_while_the_broker_is_away_and_goes_on_when_it_is_back(self, own: Broker) -> None:
-        cluster = Cluster.at(own.bootstrap)
-        topic = cluster.make(fresh("restarted"))
-        cluster.put(topic, numbered(0, 10))
-        read = following(cluster, topic)
-        with closing(read.follower):
-            eventually(lambda: read() == 10 and read.follower.behind_s() == 0, within_s=10)
+def test_it_says_that_it_is_behind_while_the_broker_is_away_and_goes_on_when_it_is_back(
+    own_kafka: Broker,
+) -> None:
+    cluster = Cluster.at(own_kafka.bootstrap)
+    topic = cluster.make(fresh("restarted"))
+    cluster.put(topic, numbered(0, 10))
+    read = following(cluster, topic)
+    with closing(read.follower):
+        eventually(lambda: read() == 10 and read.follower.behind_s() == 0, within_s=10)
 
-            own.kill()
-            eventually(lambda: read() == 10 and read.follower.behind_s() > 0, within_s=20)
-            own.restart()
-            cluster.put(topic, numbered(10, 20))
+        own_kafka.kill()
+        eventually(lambda: read() == 10 and read.follower.behind_s() > 0, within_s=20)
+        own_kafka.restart()
+        cluster.put(topic, numbered(10, 20))
 
-            eventually(lambda: read() == 20 and read.follower.behind_s() == 0, within_s=30)
-            assert read.values == {0: numbered(0, 20)}
+        eventually(lambda: read() == 20 and read.follower.behind_s() == 0, within_s=30)
+        assert read.values == {0: numbered(0, 20)}

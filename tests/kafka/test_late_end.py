@@ -83,19 +83,20 @@ def test_an_abort_that_arrives_late_takes_nothing_back_of_the_next_transaction(
     membership = Consumer(cluster.connection.consumer(group)).consumer_group_metadata()
     with pytest.raises(Aborted):
         transactions.run([Output(topics[0], b"0"), Output(topics[0], TOO_LARGE)], {}, membership, lambda: True)
-    earlier, told = coordinator.identity(), list[int]()
+    earlier, told, first = coordinator.identity(), list[int](), (topics[0], 0)
 
     def outputs() -> Iterator[Output]:
-        before = cluster.written(topics)
+        before = cluster.written([first])
         yield Output(topics[0], b"1")
-        eventually(lambda: cluster.written(topics) != before, within_s=20)
+        eventually(lambda: cluster.written([first]) != before, within_s=20)
         told.append(coordinator.abort(earlier))
         yield Output(topics[1], b"2")
 
-    transactions.run(outputs(), {(topics[0], 0): Commit(1)}, membership, lambda: True)
+    transactions.run(outputs(), {first: Commit(1)}, membership, lambda: True)
 
     assert {message.value() for message in cluster.read(topics)} == {b"1", b"2"}
-    assert set(told) <= FENCED
+    (code,) = told
+    assert code in FENCED
 
 
 def test_a_producer_that_was_replaced_is_gone_at_once(cluster: Cluster, topics: tuple[str, str]) -> None:
@@ -127,10 +128,10 @@ def producers() -> list[object]:
     return [each for each in gc.get_objects() if type(each) is Producer]
 
 
-def test_a_producer_whose_connection_was_lost_goes_on_as_another_and_only_then(own: Broker) -> None:
-    cluster = Cluster.at(own.bootstrap)
+def test_a_producer_whose_connection_was_lost_goes_on_as_another_and_only_then(own_kafka: Broker) -> None:
+    cluster = Cluster.at(own_kafka.bootstrap)
     name, output = fresh("tick"), Output(cluster.make(fresh("out")), b"")
-    transactions, coordinator = Transactions(cluster.connection, name), Coordinator(own.bootstrap, name)
+    transactions, coordinator = Transactions(cluster.connection, name), Coordinator(own_kafka.bootstrap, name)
     transactions.start()
     membership = Consumer(cluster.connection.consumer(fresh("group"))).consumer_group_metadata()
     first = coordinator.identity()
@@ -139,7 +140,7 @@ def test_a_producer_whose_connection_was_lost_goes_on_as_another_and_only_then(o
         transactions.run([output], {}, membership, lambda: True)
     assert coordinator.identity() == first
 
-    own.kill()
-    own.restart()
+    own_kafka.kill()
+    own_kafka.restart()
     transactions.run([output], {}, membership, lambda: True)
     assert coordinator.identity() != first

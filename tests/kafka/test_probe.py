@@ -168,17 +168,17 @@ def writing(connection: Connection, group: str, topic: str, output: str) -> Iter
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_after_a_probe_a_killed_broker_tells_everything_that_it_acknowledged(own: Broker, group: str) -> None:
+def test_after_a_probe_a_killed_broker_tells_everything_that_it_acknowledged(own_kafka: Broker, group: str) -> None:
     # Without one it told older commits, or none, in half of the restarts: its coordinator had read half its log.
-    cluster = Cluster.at(own.bootstrap)
+    cluster = Cluster.at(own_kafka.bootstrap)
     connection, probed = cluster.connection, (cluster.make(fresh("probed")), 0)
     topic = cluster.make(fresh("in"), partitions=WRITERS * PARTITIONS_EACH)
     offsets, output = CommittedOffsets(connection, group), cluster.make(fresh("out"))
     with closing(offsets), writing(connection, group, topic, output) as writers:
         for _ in range(KILLS):
             eventually(lambda: all(writer.commits > COMMITS for writer in writers), within_s=60, what="commits")
-            own.kill()
-            own.restart()
+            own_kafka.kill()
+            own_kafka.restart()
             for writer in writers:
                 writer.commits = 0
             proven(connection, group, probed)

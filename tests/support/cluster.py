@@ -80,13 +80,14 @@ class Cluster:
         """Return the offset behind the last committed record of each partition."""
         return self._ends(places, "read_committed")
 
-    def written(self, topics: Sequence[str]) -> int:
-        """Return how far *topics* were written, committed or not."""
-        return sum(self._ends(self.places(topics), "read_uncommitted").values())
+    def written(self, places: Iterable[tuple[str, int]]) -> dict[tuple[str, int], int]:
+        """Return the offset behind the last record of each partition, committed or not."""
+        return self._ends(places, "read_uncommitted")
 
     def settled(self, topics: Sequence[str]) -> bool:
         """Tell whether no transaction is open on *topics*: what readers of committed records see is all there is."""
-        return sum(self.ends(self.places(topics)).values()) == self.written(topics)
+        places = self.places(topics)
+        return self.ends(places) == self.written(places)
 
     def _ends(self, places: Iterable[tuple[str, int]], isolation: str) -> dict[tuple[str, int], int]:
         # By a consumer made for it: after a restart of the broker `list_offsets` of an older Admin client fails.

@@ -32,12 +32,12 @@ class Pace:
         self._cut_at_s = float("-inf")
         self._observed_per_s = 0.0
         self._count = 0
-        self._counted_from_s: float | None = None
+        self._counted_from_s = 0.0
         self._ended_at_s = float("-inf")
 
     def ended(self, now_s: float) -> None:
         """Take note that a call has ended: the rate that throttling is measured against."""
-        if self._counted_from_s is None or now_s - self._ended_at_s > _QUIET_S:
+        if now_s - self._ended_at_s > _QUIET_S:
             self._observed_per_s, self._count, self._counted_from_s = 0.0, 0, now_s
         self._ended_at_s = now_s
         self._count += 1
@@ -60,8 +60,7 @@ class Pace:
 
     def _first_per_s(self, now_s: float) -> float:
         """Return the rate of the first calls, where a provider objects before a rate was observed."""
-        begun_s = now_s if self._counted_from_s is None else self._counted_from_s
-        return self._count / max(now_s - begun_s, BURST_S)
+        return self._count / max(now_s - self._counted_from_s, BURST_S)
 
     def room(self, now_s: float) -> int | None:
         """Return how many calls may begin now; None: any number."""
