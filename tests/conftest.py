@@ -15,8 +15,9 @@ from processor.sandbox.broker import Broker, DidNotStart, NotAvailable, Registry
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-# The first text that is drawn after a fresh clone builds a table of Unicode, which takes seconds on a busy machine.
-settings.register_profile("processor", suppress_health_check=[HealthCheck.too_slow])
+# The first text that is drawn after a fresh clone builds a table of Unicode, which takes seconds on a busy machine. No
+# example is timed: other work shares the cores.
+settings.register_profile("processor", suppress_health_check=[HealthCheck.too_slow], deadline=None)
 settings.load_profile("processor")
 
 S = TypeVar("S", Broker, Registry, str)

@@ -10,6 +10,7 @@ from confluent_kafka.admin import AdminClient
 
 from processor.kafka.committed import Committed, CommittedOffsets, Place
 from processor.kafka.connection import Connection
+from processor.kafka.departure import leave
 
 _ASK_AGAIN_S: Final = 0.02
 _FENCED_AGAIN_S: Final = 60.0
@@ -75,6 +76,7 @@ class Member:
     ) -> None:
         """Join *group*; the partitions come with the polls."""
         self.group = group
+        self._instance = instance
         self.places: set[Place] = set()
         self.joined = False  # the group has told us our partitions, be it none, and has not expelled us since
         self._owner = owner
@@ -177,9 +179,12 @@ class Member:
         self._admin = AdminClient(self._connection.common())
 
     def close(self) -> None:
-        """Leave the group; a static member's partitions wait for it until the session time-out."""
+        """Leave the group. Raises `Stayed` where the partitions wait for the end of the session instead."""
+        member_id = self._consumer.memberid()
         self._consumer.close()
         self._committed.close()
+        if self._instance is not None and member_id:
+            leave(self._connection, self.group, self._instance, member_id)
 
     def _joined(self) -> Consumer:
         consumer = Consumer(self._settings)

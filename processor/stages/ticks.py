@@ -11,6 +11,7 @@ from typing import Final, Protocol
 from processor.core.clock import Clock
 from processor.kafka.committed import Place
 from processor.kafka.connection import Connection
+from processor.kafka.departure import Stayed
 from processor.kafka.member import Member, Owner
 from processor.kafka.transactions import Abandoned, Aborted, Commit, Fenced, Output, Transactions
 from processor.logs import logger
@@ -128,9 +129,15 @@ class Ticks:
             finish()
         except Abandoned:
             log.warning("loop.abandoned", loop=self._name)
-        self.member.close()  # revokes, and so runs a last tick: we leave on purpose
+        self._leave()
         close()
         self._health.stopped(self._name)
+
+    def _leave(self) -> None:
+        try:
+            self.member.close()  # revokes, and so runs a last tick: we leave on purpose
+        except Stayed as stayed:
+            log.warning("group.stayed", loop=self._name, error=str(stayed))
 
     def _start(self) -> None:
         """Take the producer's id. The polls meanwhile may give partitions and revoke them: that has no tick yet."""

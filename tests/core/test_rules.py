@@ -134,7 +134,7 @@ def expected_settlement(
 
 
 @given(OUTCOMES, heads(), KNOWN, PLANS, NEARBY_MS, JITTERS)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_an_attempt_is_settled_as_the_documents_say(
     outcome: Deferred | Throttled | Rejected | Unknown, of: Head, known: Facts, world: Plan, now_ms: int, jitter: float
 ) -> None:

@@ -92,11 +92,17 @@ def allow(works: Plant) -> None:
 def test_the_rights_that_the_runbook_lists_are_enough(works: Plant, guarded: LocalBroker) -> None:
     allow(works)
     config = known_as(works, guarded, OURS)
-    works.start(*STAGES, "tracking", config=config, environ={"KAFKA_PASSWORD": PASSWORDS[OURS]})
+    environ = {"KAFKA_PASSWORD": PASSWORDS[OURS]}
+    works.start(*STAGES, "tracking", config=config, environ=environ)
 
     works.ask([message("an-sms", "SMS"), message("a-mail"), message("again", to="defer-451-1x@example.com")])
     works.drained(within_s=30)
     works.check()
+
+    works.start("dispatch", slot="1", config=config, environ=environ)
+    eventually(lambda: works.metric("dispatch", "comm_partitions_assigned", "1", loop="dispatch"), within_s=20)
+    assert works.terminate("dispatch", "1") == 0
+    assert "group.stayed" not in works.output()  # it may leave its groups, too
 
 
 def test_an_account_without_rights_ends_and_says_that_topics_may_be_hidden(works: Plant, guarded: LocalBroker) -> None:

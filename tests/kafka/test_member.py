@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 from confluent_kafka import Producer, TopicPartition
 
 from processor.kafka.committed import Committed
-from tests.kafka.owners import seated
-from tests.support.cluster import fresh
+from processor.kafka.departure import Stayed
+from tests.kafka.owners import Seated, seated
+from tests.support.cluster import TIMEOUT_S, fresh
 
 if TYPE_CHECKING:
-    from tests.kafka.owners import Seated
     from tests.support.cluster import Cluster
-
-INSTANCE = "slot-0"
 
 
 @pytest.fixture
@@ -173,26 +172,42 @@ def test_partitions_move_between_two_members_and_each_has_one_owner(cluster: Clu
     assert sum(what == "revoked" for what, _, _ in first.witness.told[:-4]) == 2
 
 
-def test_a_slot_that_returns_has_its_partitions_without_a_rebalance(cluster: Cluster, group: str) -> None:
+def both_own_one(first: Seated, second: Seated) -> bool:
+    first.poll()
+    return len(first.witness.owned) == len(second.witness.owned) == 1
+
+
+def test_a_slot_that_died_has_its_partitions_back_without_a_rebalance_and_its_ghost_cannot_leave_for_it(
+    cluster: Cluster, group: str
+) -> None:
     topic = cluster.make(fresh("member"), partitions=2)
     with seated(cluster.connection, group, [topic], instance="a") as stays:
-        with seated(cluster.connection, group, [topic], instance="b") as goes:
-
-            def both_polled() -> bool:
-                stays.poll()
-                return len(goes.witness.owned) == len(stays.witness.owned) == 1
-
-            goes.polled_until(both_polled)
-            had, known = set(goes.witness.owned), len(stays.witness.told)
+        dies = Seated(cluster.connection, group, [topic], "b")
+        dies.polled_until(lambda: both_own_one(stays, dies))
+        had, known = set(dies.witness.owned), len(stays.witness.told)
         with seated(cluster.connection, group, [topic], instance="b") as returns:
-
-            def returned() -> bool:
-                stays.poll()
-                return bool(returns.witness.owned)
-
-            returns.polled_until(returned, within_s=5)
+            returns.polled_until(lambda: both_own_one(stays, returns), within_s=5)
             assert returns.witness.owned == had
+            with pytest.raises(Stayed, match="Fenced"):
+                dies.member.close()
+            assert members(cluster, group) == 2
         assert [told for told in stays.witness.told[known:] if told[0] in {"revoked", "lost", "claimed"}] == []
+
+
+def members(cluster: Cluster, group: str) -> int:
+    return len(cluster.admin.describe_consumer_groups([group])[group].result(TIMEOUT_S).members)
+
+
+def test_the_partitions_of_a_slot_that_leaves_are_with_the_others_long_before_its_session_ends(
+    cluster: Cluster, group: str
+) -> None:
+    connection = replace(cluster.connection, session_timeout_ms=60_000)
+    topic = cluster.make(fresh("member"), partitions=2)
+    with seated(connection, group, [topic], instance="a") as stays:
+        with seated(connection, group, [topic], instance="b") as leaves:
+            leaves.polled_until(lambda: both_own_one(stays, leaves), within_s=30)
+        stays.polled_until(lambda: len(stays.witness.owned) == 2, within_s=30)
+    assert members(cluster, group) == 1  # the last one stays: nobody else would have its partitions
 
 
 def test_a_partition_claimed_again_starts_where_the_group_stands_now(cluster: Cluster, group: str) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from yarl import URL
 
@@ -149,14 +149,12 @@ def test_references_are_read_as_in_an_attribute(value: str, text: str) -> None:
     assert unescaped(value) == text
 
 
-@settings(deadline=None)
 @given(text=st.text())
 def test_what_was_escaped_comes_back(text: str) -> None:
     assert unescaped(escape(text)) == text
     assert unescaped(text.replace("&", "&amp;")) == unescape(text.replace("&", "&amp;"))
 
 
-@settings(deadline=None)  # neighbours on a busy machine
 @given(href=st.one_of(looks(), looks().map("https://".__add__), st.text(), st.text().map("http://".__add__)))
 @example("https://a.example/\u0085")
 def test_what_is_signed_is_ascii_absolute_http_in_every_parser(href: str) -> None:

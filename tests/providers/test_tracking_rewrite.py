@@ -9,7 +9,7 @@ from typing import Any
 
 import lolhtml
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from processor.core.tokens import HIDDEN_LINK, Keys, Purpose, Sealer, Ticket
@@ -319,7 +319,6 @@ def test_a_link_that_programs_read_differently_is_counted_and_kept() -> None:
     assert asked(html, opens=False) == Rewritten(html, (Kept.STRANGE,))
 
 
-@settings(deadline=None)  # neighbours on a busy machine
 @given(html=bodies(), hidden=st.booleans())
 @example(html="<a href=https://c.example/x/>", hidden=False)
 @example(html="<a href='https://a.example'</body>", hidden=True)
@@ -343,7 +342,6 @@ def restored(html: str, links: list[Link]) -> str:
     return re.sub(re.escape(BASE) + r"/([cu])/([A-Za-z0-9_-]+)", before, ADDED.sub("", html, count=1))
 
 
-@settings(deadline=None)  # neighbours on a busy machine
 @given(html=bodies())
 def test_a_reader_finds_the_same_elements_and_attributes_but_for_our_addresses(html: str) -> None:
     found = asked(html, opens=False)
@@ -371,7 +369,6 @@ def elements(html: str) -> list[tuple[str, list[tuple[str, str]]]]:
     return seen
 
 
-@settings(deadline=None)  # neighbours on a busy machine
 @given(html=bodies())
 def test_whatever_the_markup_what_leads_over_us_leads_where_the_source_led(html: str) -> None:
     links = markup(html.encode()).links if asked(html).readable else []
@@ -381,7 +378,6 @@ def test_whatever_the_markup_what_leads_over_us_leads_where_the_source_led(html:
         assert not links[position].is_left_alone
 
 
-@settings(deadline=None)  # neighbours on a busy machine
 @given(html=bodies())
 def test_every_link_to_the_web_is_tracked_or_its_reason_counted(html: str) -> None:
     found = asked(html)

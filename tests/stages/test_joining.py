@@ -190,7 +190,7 @@ STEPS: Final = st.lists(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.permutations(WORLD), STEPS)
 def test_in_any_order_and_with_deaths_at_any_step_everything_is_said_once(
     world: list[Receipt | DeliveryEvent], steps: list[str]
