@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import signal
 from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import partial
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
@@ -131,8 +132,8 @@ def broker_crashed(works: Works, chance: Random) -> Iterator[str]:
 def _without_leader(works: Works, chance: Random, end: Callable[[int], None]) -> Iterator[str]:
     names = works.plant.names
     topic = chance.choice([names.delivery, names.outbound, "__transaction_state", "__consumer_offsets"])
-    number = works.cluster.leader_of(topic, 0)
-    assert number > 0, f"{topic} has no leader"
+    number = eventually(partial(works.cluster.leader_of, topic, 0), within_s=30, what=f"{topic} has no leader")
+    assert number is not None
     end(number)
     yield f"node {number}, leader of {topic.rpartition('.')[2]}"
     works.cluster.restart(number)

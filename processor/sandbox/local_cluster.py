@@ -9,6 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from confluent_kafka import KafkaException
+
 from processor.sandbox.child import Child
 from processor.sandbox.local_kafka import LOGGING, SETTINGS, VERSION, format_storage, kafka_jars, short_uuid
 from processor.sandbox.maven import java
@@ -112,15 +114,23 @@ class LocalCluster:
         self.stop(*numbers)
         self._start([self.nodes[number - 1] for number in numbers])
 
-    def leader_of(self, topic: str, partition: int) -> int:
-        """Return the node that leads a partition, -1 where none does."""
+    def leader_of(self, topic: str, partition: int) -> int | None:
+        """Return the node that leads a partition; None where none does, or no node answers."""
         with admin_client(self.bootstrap) as client:
-            return int(client.list_topics(topic, timeout=ASK_FOR_S).topics[topic].partitions[partition].leader)
+            try:
+                known = client.list_topics(topic, timeout=ASK_FOR_S).topics[topic]
+            except KafkaException:
+                return None
+        found = known.partitions.get(partition)
+        return found.leader if found is not None and found.leader > 0 else None
 
     def whole(self) -> bool:
-        """Tell whether every replica of every partition is in sync."""
+        """Tell whether every replica of every partition is in sync; not where no node answers."""
         with admin_client(self.bootstrap) as client:
-            topics = client.list_topics(timeout=ASK_FOR_S).topics.values()
+            try:
+                topics = client.list_topics(timeout=ASK_FOR_S).topics.values()
+            except KafkaException:
+                return False
         parts = [part for topic in topics for part in topic.partitions.values()]
         return all(part.leader > 0 and len(part.isrs) == len(part.replicas) for part in parts)
 
