@@ -10,9 +10,9 @@ from __future__ import annotations
 import os
 import signal
 from contextlib import AbstractContextManager, contextmanager, suppress
-from functools import partial
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from chaos.works import ANSWER
