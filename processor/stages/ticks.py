@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from math import inf
 from typing import Final, Protocol
+from zlib import crc32
 
 from processor.core.clock import Clock
 from processor.kafka.committed import Place
@@ -40,8 +41,13 @@ class Seat:
 
     @property
     def identity(self) -> str:
-        """Return the id that the same slot always has, as a member and as a producer."""
-        return f"{self.group}.{self.slot}"
+        """
+        Return the id that the same slot always has while it reads the same topics, as a member and as a producer.
+
+        Kafka gives a static member that comes back what it had, whatever it asks for now (Kafka 4.3.1): under its
+        old id a slot that is to read one topic more would never get it.
+        """
+        return f"{self.group}.{self.slot}.{crc32(' '.join(sorted(self.topics)).encode()):08x}"
 
 
 class Fate(Enum):

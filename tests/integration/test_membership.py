@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from processor.core.words import Reason, Status
+from tests.cli.command import commproc
 from tests.support.cluster import fresh
 from tests.support.eventually import eventually
-from tests.support.plant import Plant, message, plant
+from tests.support.plant import STAGES, Plant, message, plant
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from processor.sandbox.broker import Broker
 
@@ -118,3 +121,31 @@ def test_who_wakes_up_without_its_partitions_begins_no_call_for_them(works: Plan
     assert works.terminate("dispatch", "1") == 0
     eventually(lambda: not works.lag(), within_s=30, what=works.lag)
     works.check()
+
+
+def test_a_provider_that_is_added_is_served_once_its_processes_have_restarted(kafka: Broker, tmp_path: Path) -> None:
+    # Kafka gives a static member that comes back what it had, whatever it asks for now.
+    with plant(kafka.bootstrap, tmp_path) as works:
+        works.ask([message("to-the-old-one", "SMS")])
+        works.drained(within_s=20)
+        config = with_an_added_provider(works)
+        assert commproc("topics", "apply", config=config, environ=works.environ).code == 0
+        for stage in STAGES:
+            assert works.terminate(stage) == 0
+            works.start(stage, config=config)
+
+        works.ask([message("to-the-new-one", "Added"), message("still-to-the-old-one", "SMS")])
+
+        works.drained(within_s=30)
+        called = sorted(entry.message_id or "" for entry in works.sandbox.entries())
+        assert called == ["still-to-the-old-one", "to-the-new-one", "to-the-old-one"]
+
+
+def with_an_added_provider(works: Plant) -> Path:
+    """Return a configuration like that of *works* with one more provider, and a channel for it."""
+    tree = json.loads(works.config.read_text())
+    tree["providers"]["Added"] = tree["providers"]["Text"] | {"bus_provider": "Added"}
+    tree["channels"]["Added"] = tree["channels"]["SMS"] | {"bus_provider": "Added", "provider": "Added"}
+    path = works.folder / "added.yaml"
+    path.write_text(json.dumps(tree))
+    return path
