@@ -101,7 +101,8 @@ class Parts:
 
     def seat(self, loop: str, stage: str, part: str, topics: Sequence[str]) -> Seat:
         """Return the seat of one loop."""
-        return Seat(loop, self.names.group(stage, part), self.slot, tuple(topics), (self.names.control, 0))
+        read = {topic: self.partitions[topic] for topic in topics}
+        return Seat(loop, self.names.group(stage, part), self.slot, read, (self.names.control, 0))
 
     def forward_loop(
         self, seat: Seat, decider: Decider, *, linger_s: float, memory: Memory | None = None

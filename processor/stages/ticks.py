@@ -28,7 +28,7 @@ _PROVE_AGAIN_S: Final = 0.2  # a coordinator that refuses is not asked in each r
 @dataclass(frozen=True, slots=True)
 class Seat:
     """
-    Where a loop sits: its name in metrics, its group, its slot in it, and the topics that the group reads.
+    Where a loop sits: its name in metrics, its group, its slot in it, and the partitions of each topic that it reads.
 
     *probed* is a partition that it does not read: an offset of it is written, and taken back, to try the coordinator.
     """
@@ -36,18 +36,19 @@ class Seat:
     loop: str
     group: str
     slot: str
-    topics: tuple[str, ...]
+    topics: Mapping[str, int]
     probed: Place
 
     @property
     def identity(self) -> str:
         """
-        Return the id that the same slot always has while it reads the same topics, as a member and as a producer.
+        Return the id that the same slot always has while it reads the same partitions, as a member and as a producer.
 
-        Kafka gives a static member that comes back what it had, whatever it asks for now (Kafka 4.3.1): under its
-        old id a slot that is to read one topic more would never get it.
+        Kafka gives a static member that comes back what it had, whatever it asks for now (Kafka 4.3.1): under its old
+        id a slot that is to read one topic more, or one partition, would never get it.
         """
-        return f"{self.group}.{self.slot}.{crc32(' '.join(sorted(self.topics)).encode()):08x}"
+        read = sorted(self.topics.items())
+        return f"{self.group}.{self.slot}.{crc32(repr(read).encode()):08x}"
 
 
 class Fate(Enum):
@@ -107,7 +108,7 @@ class Ticks:
             connection,
             group=seat.group,
             instance=seat.identity,
-            topics=seat.topics,
+            topics=tuple(seat.topics),
             owner=loop,
             monotonic_s=clock.monotonic_s,
         )

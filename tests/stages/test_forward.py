@@ -79,7 +79,7 @@ def forwarding(
 ) -> Iterator[ForwardLoop]:
     """Run a loop in a thread; it stops cleanly at the end."""
     stopping = threading.Event()
-    seat = Seat("intake", group, slot, (topic,), (cluster.make(fresh("probed")), 0))
+    seat = Seat("intake", group, slot, {topic: 1}, (cluster.make(fresh("probed")), 0))
     loop = ForwardLoop(cluster.connection, seat, copier, SystemClock(), Health(), tick_records_max=100, memory=memory)
     thread = threading.Thread(target=loop.run, args=(stopping,))
     thread.start()
@@ -205,7 +205,7 @@ class Refusing:
 def test_a_partition_that_went_and_came_back_while_a_tick_was_tried_again_is_left_out_of_it(cluster: Cluster) -> None:
     # It is read again from what is committed: the records of that tick would count twice.
     topic, copier = cluster.make(fresh("in"), partitions=2), Copier("nowhere")
-    seat = Seat("intake", fresh("group"), "0", (topic,), ("probed", 0))
+    seat = Seat("intake", fresh("group"), "0", {topic: 1}, ("probed", 0))
     loop = ForwardLoop(cluster.connection, seat, copier, SystemClock(), Health(), tick_records_max=100)
     for number in (0, 1):
         loop.claimed((topic, number), Committed(0, CLEAN))

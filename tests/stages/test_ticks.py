@@ -55,7 +55,7 @@ def test_what_is_revoked_while_the_producer_claims_its_id_has_no_tick() -> None:
     nobody = Connection(f"127.0.0.1:{free_port()}")
     stopping = threading.Event()
     loop = Asking(stopping)
-    seat = Seat("intake", "group", "0", ("topic",), ("probed", 0))
+    seat = Seat("intake", "group", "0", {"topic": 1}, ("probed", 0))
     loop.ticks = Ticks(nobody, seat, loop, SystemClock(), Health(), leave_s=0)
 
     loop.ticks.run(stopping, lambda: None)
