@@ -54,6 +54,7 @@ class Findings:
     password_worst_ms: int  # from the producer to the provider's first byte
     retried: dict[str, int]  # attempts that were followed by another, by why: what the fault did
     opens: dict[str, int]  # of mails, by what became of them
+    repeated: int = 0  # records that the producer's client wrote once more
     breaches: dict[str, Line] = field(default_factory=dict)
     growth: dict[str, tuple[float, ...]] = field(default_factory=dict)  # see samples.Growth
 
@@ -88,6 +89,8 @@ def findings(
     what the way to a provider held back: that may have been sent when the way was closed.
     """
     own = _of(_quiet(plant, opens), f"{name}-")
+    repeated = plant.repeated()  # each is a record like any other: it needs a result of its own
+    own.asked = {**own.asked, **repeated}
     opened, own.engagement = own.engagement, []  # these have a promise of their own
     _keep(plant.folder / f"{name}.events.jsonl", [*own.delivery, *own.retry, *own.dead, *own.receipts, *opened])
     _keep(plant.folder / f"{name}.asked.jsonl", own.asked.items())
@@ -97,7 +100,8 @@ def findings(
     waits_ms = [first[each] - wish.asked_ms for each, wish in load.wishes.items() if wish.once and each in first]
     return Findings(
         name,
-        messages=len(own.asked),
+        messages=len(own.asked) - len(repeated),
+        repeated=len(repeated),
         ended={str(status): count for status, count in sorted(own.statuses().items())},
         in_doubt=len(own.in_doubt),
         extra_calls=sum(max(0, story.acceptances - 1) for story in own.stories()),

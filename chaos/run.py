@@ -81,6 +81,8 @@ def _run(drill: Drill, works: Works) -> Findings:
 
 def _tell(findings: Findings) -> None:
     print(f"  {findings.messages} messages: {findings.ended}; drained after {findings.drain_s:.1f} s", flush=True)
+    if findings.repeated:
+        print(f"  written twice by the producer's client: {findings.repeated}", flush=True)
     print(f"  tried again: {findings.retried}; opens: {findings.opens}", flush=True)
     for member, (memory, memory_slope, files, files_slope) in findings.growth.items():
         print(f"  {member}: {memory:,.0f} KiB, {memory_slope:+,.1f} a minute", end="; ", flush=True)

@@ -94,6 +94,21 @@ def test_of_two_in_one_tick_the_second_is_the_duplicate(works: Plant) -> None:
     assert results(works, word) == {SENT: 12, SAME: 12}
 
 
+def test_what_a_producers_client_writes_twice_is_sent_once_and_each_record_has_its_result(works: Plant) -> None:
+    word = fresh("twice")
+    (one,) = some(word, 1)
+    works.ask([one])
+    client = works.cluster.producer()
+    client.produce(works.names.outbound, works.codecs.outbound.encode_message(one), key=one.head.message_id.encode())
+    assert client.flush(30) == 0
+
+    eventually(lambda: results(works, word) == {SENT: 1, SAME: 1}, within_s=20)
+
+    assert "ended_twice" in works.ledgers().breaches()
+    works.asked |= works.repeated()
+    works.check()
+
+
 @pytest.mark.parametrize("end", ["terminate", "kill"])
 def test_who_comes_after_a_restart_knows_what_was_seen_before(works: Plant, end: str) -> None:
     word = fresh("restart")

@@ -266,6 +266,22 @@ class Plant:
         self._producer.produce(topic, value, on_delivery=delivered, **more)
         self._producer.poll(0)
 
+    def repeated(self) -> dict[Origin, Asked]:
+        """
+        Return the records that lie on an inbound topic beside one of the same message that was acknowledged.
+
+        A producer's client writes one twice where the answer to the first was lost with the leader that gave it
+        (librdkafka 2.16.0, idempotent, as two of three nodes were killed); it tells its user of the second alone.
+        """
+        known = {(*origin[:2], each.message_id): each for origin, each in self.asked.items()}
+        found = {}
+        for record in self.cluster.read([self.names.outbound, self.names.express]):
+            origin = Origin(record.topic() or "", record.partition() or 0, record.offset() or 0)
+            same = known.get((*origin[:2], (record.key() or b"").decode(errors="replace")))
+            if same is not None and origin not in self.asked:
+                found[origin] = same
+        return found
+
     def _head(self, value: bytes | None) -> Head | None:
         try:
             return self.codecs.outbound.decode_head(value)
