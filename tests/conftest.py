@@ -82,9 +82,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     Mark what asks for a broker, so that `make test-fast` can leave it out, and begin with the broker's own tests.
 
     One of them kills it, and a broker that was killed recovers the log of each partition: thousands, later in a run.
-    What else needs a broker comes next, for it takes longest: with what is short last, two workers end together.
+    What else takes long comes next: with what is short last, all workers end together.
     """
     for item in items:
         if {"kafka", "registry"} & set(getattr(item, "fixturenames", ())):
             item.add_marker("kafka")
-    items.sort(key=lambda item: (item.path.name != "test_broker.py", item.get_closest_marker("kafka") is None))
+    items.sort(key=lambda item: (item.path.name != "test_broker.py", not _takes_long(item)))
+
+
+def _takes_long(item: pytest.Item) -> bool:
+    return any(item.get_closest_marker(name) is not None for name in ("kafka", "slow"))
