@@ -69,7 +69,9 @@ class Apart:
             try:
                 function()
             except BaseException as error:  # noqa: BLE001 - raised again where somebody waits for it
-                self._ends.put(error)
+                # Without its traceback: that holds this frame, and where nobody waits any more the two would keep each
+                # other, and what *function* holds, until a collection.
+                self._ends.put(error.with_traceback(None))
             else:
                 self._ends.put(None)
             del function  # it holds a producer, which may be let go meanwhile

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
+import weakref
+from typing import TYPE_CHECKING
 
 import pytest
 
 from processor.kafka.apart import Apart, Stuck
+from tests.support.eventually import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 @pytest.fixture
@@ -72,3 +79,28 @@ def test_a_call_that_never_returns_is_left_behind(apart: Apart) -> None:
     assert time.monotonic() - began_s < 5
     apart.leave()
     never.set()  # so that its thread ends with the test
+
+
+def test_a_call_that_was_left_behind_and_fails_later_keeps_nothing(apart: Apart, uncollected: None) -> None:
+    class Held:
+        def fail(self) -> None:
+            late.wait(20)
+            raise LookupError
+
+    late, held = threading.Event(), Held()
+    gone = weakref.ref(held)
+    with pytest.raises(Stuck):
+        apart.call(held.fail, patience_s=0.1, meanwhile=lambda: None)
+    apart.leave()
+
+    del apart, held
+    late.set()
+
+    eventually(lambda: gone() is None, within_s=5)
+
+
+@pytest.fixture
+def uncollected() -> Iterator[None]:
+    gc.disable()
+    yield
+    gc.enable()
