@@ -53,7 +53,7 @@ demo: $(STAMP) ## send 500 messages through everything and add up; KEEP=1 leaves
 bench: $(STAMP) ## measure speed and memory; writes docs/performance.md
 	@$(BIN)/python -m bench
 
-chaos: $(STAMP) ## break everything under load and count what is lost or doubled; LONG=1: thirty minutes more
+chaos: $(STAMP) ## break everything under load and count what is lost or doubled; LONG=1: thirty minutes of a mix
 	@$(SCRATCH) $(BIN)/python -m chaos $(if $(LONG),--minutes 30 --mix-only --nodes 3)
 
 clean: ## remove .venv, caches and build output

@@ -129,7 +129,7 @@ def test_another_member_that_takes_partitions_over_knows_what_was_seen_before(wo
     works.ask(some(word, 24))
     works.drained(within_s=30)
     works.start("intake", slot="1")
-    assert works.terminate("intake") == 0  # a static member: its partitions move when its session is over
+    assert works.terminate("intake") == 0
     works.ask(some(word, 24))
     works.drained(within_s=40)
     works.start("intake")
