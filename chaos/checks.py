@@ -38,6 +38,7 @@ WRONG_TIME: Final = ("early", "late", "outside", "recalled")
 TWICE: Final = ("password_twice",)
 UNTRUE: Final = ("unfounded", "phantom_call", "phantom_result", "sent_unsaid")
 SECRET: Final = ("secret",)
+DOUBTED: Final = ("doubted",)
 UNREADY: Final = ("not ready again", "ended by itself")
 
 
@@ -81,12 +82,14 @@ def findings(
     drain_s: float,
     steps: Sequence[tuple[int, int]],
     held: Sequence[Held],
+    is_certain: bool,
 ) -> Findings:
     """
     Return what the ledgers say of the messages of one drill, once nothing new comes.
 
     *steps* say since when the members' clock was how wrong: by that clock they judge, and so does this. *held* says
-    what the way to a provider held back: that may have been sent when the way was closed.
+    what the way to a provider held back: that may have been sent when the way was closed. What *is_certain* may bring
+    nothing into doubt.
     """
     own = _of(_quiet(plant, opens), f"{name}-")
     repeated = plant.repeated()  # each is a record like any other: it needs a result of its own
@@ -95,6 +98,8 @@ def findings(
     _keep(plant.folder / f"{name}.events.jsonl", [*own.delivery, *own.retry, *own.dead, *own.receipts, *opened])
     _keep(plant.folder / f"{name}.asked.jsonl", own.asked.items())
     breaches = _broken(own, partial(_sent_ms, steps, held))
+    if is_certain:
+        breaches |= _lines({"doubted": sorted({name for name, _ in own.in_doubt} - load.cut)})
     breaches |= _lines({"secret": leaked(plant, replace(own, engagement=opened))} | opens.breaches(opened))
     first = _first_bytes(own)
     waits_ms = [first[each] - wish.asked_ms for each, wish in load.wishes.items() if wish.once and each in first]

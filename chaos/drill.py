@@ -8,7 +8,7 @@ from random import Random
 from typing import TYPE_CHECKING, Final
 
 from chaos.checks import Findings, findings
-from chaos.faults import FAULTS
+from chaos.faults import FAULTS, NOTHING
 from chaos.load import Load
 from chaos.opens import Opens
 from chaos.samples import Samples
@@ -41,11 +41,17 @@ class Drill:
     lasts_s: float = 0.0  # at least
     told: list[str] = field(default_factory=list)  # what happened when
 
+    @property
+    def is_certain(self) -> bool:
+        """Tell whether nothing of it may bring a call into doubt."""
+        return all(FAULTS[each.name].doubt is NOTHING for each in self.plan)
+
     def run(self, works: Works) -> Findings:
         """Return what came of it."""
         load = Load(works.plant, Random(f"{self.seed}/{self.name}/load"), self.name, self.rate_per_s)
         opens = Opens(works.plant, self.name)
         works.plant.asked = {}
+        works.drawn.clear()
         samples = Samples(works.plant.processes)
         threads = (load, opens, samples)
         for each in threads:
@@ -59,7 +65,16 @@ class Drill:
         works.asked |= works.plant.asked
         self._drain(works)
         drain_s = time.monotonic() - healed_s
-        found = findings(self.name, works.plant, load, opens, drain_s=drain_s, steps=works.steps, held=works.held)
+        found = findings(
+            self.name,
+            works.plant,
+            load,
+            opens,
+            drain_s=drain_s,
+            steps=works.steps,
+            held=works.held,
+            is_certain=self.is_certain,
+        )
         found.growth = {name: tuple(each) for name, each in samples.growth().items()}
         try:
             works.await_ready()

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from chaos.detour import Detour
 from chaos.works import ANSWER
 from tests.support.eventually import eventually
 
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
     Happens = Callable[[Works, Random], AbstractContextManager[str]]
 
 STOPS_WITHIN_S: Final = 30.0
+FLAPS_S: Final = 0.5
+SHARED: Final = ("intake", "delay", "dispatch")
+DROPS: Final = ("drop-before-dot-1x", "drop-after-dot-1x", "answer-600-1x")
 HANGS_MAX_S: Final = 12.0
 IN_SYNC_WITHIN_S: Final = 180.0  # a broker that recovers on two busy cores; nothing of ours is measured by it
 
@@ -50,7 +55,7 @@ class Fault:
     nodes: frozenset[int] = frozenset({1, 3})  # clusters on which it makes sense
     mounts: bool = False  # it needs a mount namespace
     registry: bool = False  # it needs a schema registry
-    again: bool = False  # alone it strikes several times: one member each
+    strikes: int = 1  # alone it strikes so often: each stage, each provider, each way
     mixes: bool = True  # it may happen beside others
 
 
@@ -91,7 +96,7 @@ def frozen(works: Works, chance: Random) -> Iterator[str]:
 @contextmanager
 def joined(works: Works, chance: Random) -> Iterator[str]:
     """A third member comes, and leaves in order."""
-    stage = chance.choice(["intake", "delay", "dispatch"])
+    stage = works.draw(SHARED, chance)
     works.plant.start(stage, slot="2", ready=False)
     yield f"{stage}/2"
     os.kill(works.plant.processes[f"{stage}/2"].pid, signal.SIGTERM)
@@ -196,7 +201,7 @@ def distant(works: Works, chance: Random) -> Iterator[str]:
 @contextmanager
 def refusing(works: Works, chance: Random) -> Iterator[str]:
     """A provider refuses connections."""
-    name = chance.choice(sorted(works.providers))
+    name = works.draw(works.providers, chance)
     works.providers[name].refuse()
     yield name
     works.providers[name].accept()
@@ -205,19 +210,28 @@ def refusing(works: Works, chance: Random) -> Iterator[str]:
 @contextmanager
 def hanging(works: Works, chance: Random) -> Iterator[str]:
     """A provider takes connections and says nothing; what it was told meanwhile it hears afterwards."""
-    name = chance.choice(sorted(works.providers))
+    name = works.draw(works.providers, chance)
     with works.holding(name):
         yield name
 
 
 @contextmanager
 def flapping(works: Works, chance: Random) -> Iterator[str]:
-    """Every provider resets what is open, at once; the next connection is welcome."""
-    for detour in works.providers.values():
-        detour.cut()
+    """Every provider resets what is open and refuses what is new for half a second, and so on every second."""
+    steady = threading.Event()
+
+    def flap() -> None:
+        while not steady.is_set():
+            for change in (Detour.refuse, Detour.accept):
+                for detour in works.providers.values():
+                    change(detour)
+                steady.wait(FLAPS_S)
+
+    thread = threading.Thread(target=flap, name="flapping")
+    thread.start()
     yield "all"
-    for detour in works.providers.values():
-        detour.cut()
+    steady.set()
+    thread.join()
 
 
 @contextmanager
@@ -230,7 +244,7 @@ def scripted(rule: str, works: Works) -> Iterator[str]:
 
 def dropping(works: Works, chance: Random) -> AbstractContextManager[str]:
     """Providers cut before the message is handed over, after it, or answer what nobody knows."""
-    return scripted(chance.choice(["drop-before-dot-1x", "drop-after-dot-1x", "answer-600-1x"]), works)
+    return scripted(works.draw(DROPS, chance), works)
 
 
 def slow(works: Works, chance: Random) -> AbstractContextManager[str]:
@@ -317,10 +331,10 @@ CALLS: Final = "calls under way"
 RESETS: Final = "calls that were reset or timed out"
 
 FAULTS: Final = {
-    "killed": Fault(killed, Target.MEMBER, (0.0, 12.0), CALLS, again=True),
-    "terminated": Fault(terminated, Target.MEMBER, (0.5, 9.0), "calls that outlast the grace", again=True),
-    "frozen": Fault(frozen, Target.MEMBER, (11.0, 15.0), CALLS, again=True),
-    "joined": Fault(joined, Target.MEMBER, (6.0, 10.0), NOTHING),
+    "killed": Fault(killed, Target.MEMBER, (0.0, 12.0), CALLS, strikes=4),
+    "terminated": Fault(terminated, Target.MEMBER, (0.5, 9.0), "calls that outlast the grace", strikes=4),
+    "frozen": Fault(frozen, Target.MEMBER, (11.0, 15.0), CALLS, strikes=4),
+    "joined": Fault(joined, Target.MEMBER, (6.0, 10.0), NOTHING, strikes=3),
     "broker_crashed": Fault(
         broker_crashed, Target.KAFKA, (2.0, 6.0), "calls of members that are expelled", frozenset({1})
     ),
@@ -331,13 +345,13 @@ FAULTS: Final = {
     "majority_away": Fault(
         majority_away, Target.KAFKA, (60.0, 60.0), "calls of members that are expelled", frozenset({3})
     ),
-    "partitioned": Fault(partitioned, Target.KAFKA, (3.0, 10.0), CALLS),
-    "cut_off": Fault(cut_off, Target.KAFKA, (3.0, 10.0), CALLS),
+    "partitioned": Fault(partitioned, Target.KAFKA, (4.0, 16.0), CALLS, strikes=2),
+    "cut_off": Fault(cut_off, Target.KAFKA, (4.0, 16.0), CALLS, strikes=2),
     "distant": Fault(distant, Target.KAFKA, (4.0, 8.0), NOTHING),
-    "refusing": Fault(refusing, Target.PROVIDER, (3.0, 8.0), RESETS),
-    "hanging": Fault(hanging, Target.PROVIDER, (3.0, HANGS_MAX_S), RESETS),
-    "flapping": Fault(flapping, Target.PROVIDER, (1.0, 3.0), RESETS),
-    "dropping": Fault(dropping, Target.PROVIDER, (3.0, 6.0), RESETS),
+    "refusing": Fault(refusing, Target.PROVIDER, (3.0, 8.0), RESETS, strikes=3),
+    "hanging": Fault(hanging, Target.PROVIDER, (3.0, HANGS_MAX_S), RESETS, strikes=3),
+    "flapping": Fault(flapping, Target.PROVIDER, (2.0, 5.0), RESETS),
+    "dropping": Fault(dropping, Target.PROVIDER, (3.0, 6.0), RESETS, strikes=3),
     "nameless": Fault(nameless, Target.PROVIDER, (3.0, 8.0), RESETS, mounts=True),
     "certificate_expired": Fault(certificate_expired, Target.PROVIDER, (3.0, 8.0), RESETS),
     "slow": Fault(slow, Target.PROVIDER, (3.0, 6.0), NOTHING),

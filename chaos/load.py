@@ -38,6 +38,7 @@ class Load:
     word: str  # ids begin with it
     rate_per_s: float
     wishes: dict[str, Wish] = field(default_factory=dict)
+    cut: set[str] = field(default_factory=set)  # messages whose provider hangs up on them, whatever else happens
     count: int = 0
     _stop: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
@@ -70,6 +71,8 @@ class Load:
             self.plant.put(b"\xc3\x01 not a message", Asked(None), self.plant.names.outbound)
             return
         self.wishes[message_id] = Wish(now_ms, once=asked.head.channel.endswith("OTP"))
+        if asked.to.startswith("drop-"):
+            self.cut.add(message_id)
         self.plant.ask_soon(asked)
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import confluent_kafka
 
-from chaos.checks import DOUBLED, LOST, OVERCALLED, SECRET, TWICE, UNREADY, UNTRUE, WRONG_TIME, Findings
+from chaos.checks import DOUBLED, DOUBTED, LOST, OVERCALLED, SECRET, TWICE, UNREADY, UNTRUE, WRONG_TIME, Findings
 from chaos.faults import FAULTS
 from processor.sandbox.local_kafka import VERSION
 
@@ -33,6 +33,7 @@ COLUMNS: Final[Mapping[str, Sequence[str]]] = {
     "wrong time": WRONG_TIME,
     "untrue": UNTRUE,
     "secrets": SECRET,
+    "doubts without cause": DOUBTED,
     "not back": UNREADY,
 }
 """Columns that have to be 0, and the breaches that they count."""

@@ -28,16 +28,12 @@ class Planned:
     seed: int  # of what it draws itself
 
 
-STRIKES: Final = 3
-"""Of a fault alone that strikes one member, so that several stages meet it."""
-
-
 def alone(name: str, seed: int) -> list[Planned]:
-    """Return one fault, after a while, and again where it strikes one member of many."""
+    """Return one fault, after a while, and again where it strikes one of many."""
     chance = Random(f"{seed}/{name}")
     found: list[Planned] = []
     at_s = BEFORE_S
-    for _ in range(STRIKES if FAULTS[name].again else 1):
+    for _ in range(FAULTS[name].strikes):
         found.append(_planned(name, at_s, chance))
         at_s += found[-1].lasts_s + PAUSE_S[0]
     return found

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+from collections import Counter
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -25,7 +26,7 @@ from tests.support.eventually import eventually
 from tests.support.plant import Plant
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
     from pathlib import Path
     from random import Random
     from typing import Self
@@ -96,6 +97,7 @@ class Works:
                 self._stack.enter_context(mounts.small_disk(self.buffer, BUFFER_DISK))
             self.watched: set[Member] = set()  # for how they grow over a long drill
             self.taken: set[Member] = set()  # by a fault: no other one touches them
+            self.drawn: Counter[str] = Counter()  # how often this drill has drawn what
             self.fallen: list[str] = []  # members that ended as they should not have, and how
             for member in MEMBERS:
                 self.start(member)
@@ -136,9 +138,17 @@ class Works:
     def take(self, chance: Random, *, ends: bool = False) -> Member:
         """Return a member that no fault has, for one that *ends* it none that is to be watched; `give_back` it."""
         free = [each for each in MEMBERS if each not in self.taken and not (ends and each in self.watched)]
-        member = chance.choice(free)
+        stage = self.draw({stage for stage, _ in free}, chance)
+        member = chance.choice([each for each in free if each[0] == stage])
         self.taken.add(member)
         return member
+
+    def draw(self, names: Collection[str], chance: Random) -> str:
+        """Return one of those of *names* that this drill has drawn least often: a few strikes meet them all."""
+        least = min(self.drawn[name] for name in names)
+        name = chance.choice(sorted(name for name in names if self.drawn[name] == least))
+        self.drawn[name] += 1
+        return name
 
     def give_back(self, member: Member) -> None:
         """Leave a member to other faults."""
