@@ -74,6 +74,8 @@ class Load:
         if asked.to.startswith("drop-"):
             self.cut.add(message_id)
         self.plant.ask_soon(asked)
+        if make in PLAIN and self.chance.random() < ASKED_AGAIN:
+            self.plant.ask_soon(asked)
 
 
 def _password(message_id: str, now_ms: int, chance: Random) -> Message:
@@ -131,3 +133,8 @@ MIX: Final[dict[Callable[[str, int, Random], Message | None], int]] = {
     _unreadable: 1,
 }
 """Shares of a hundred."""
+
+PLAIN: Final = (_urgent, _password, _short)
+"""Of these some are asked for again at once: the second record has to end as a DUPLICATE."""
+
+ASKED_AGAIN: Final = 0.03

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from chaos.audit import audited, told
 from chaos.drill import Drill
 from chaos.faults import leader_stopped
 from chaos.schedule import alone, mixed
@@ -84,3 +85,5 @@ def test_a_killed_leader_dying_members_and_failing_providers_lose_and_double_not
 
     assert found.breaches == {}
     assert found.messages > 25 * RATE_PER_S / 2
+    said = audited(works)
+    assert said["holds"], told(said)
