@@ -15,6 +15,7 @@ from processor.kafka.departure import leave
 _ASK_AGAIN_S: Final = 0.02
 _FENCED_AGAIN_S: Final = 60.0
 _TRIM_S: Final = 1.0
+_UNREADABLE: Final = {KafkaError._BAD_COMPRESSION, KafkaError._BAD_MSG}  # noqa: SLF001
 
 
 class Owner(Protocol):
@@ -42,6 +43,14 @@ class Owner(Protocol):
 
     def reached_end(self, place: Place, offset: int) -> None:
         """Take note that nothing lies before *offset* any more."""
+        ...
+
+    def unreadable(self, place: Place, offset: int) -> int | None:
+        """
+        Take note of a batch that begins at *offset* and that no client can unpack.
+
+        Return the offset to go on at, which may lie in the same batch, or None to hold the partition.
+        """
         ...
 
 
@@ -85,6 +94,7 @@ class Member:
         self._coming = 0  # how many times partitions have come
         self._proven = 0  # those of the first so many times may be asked for
         self._paused: set[Place] = set()
+        self._stepped: set[Place] = set()  # over what is unreadable, since the last records were fetched
         self._asked: Future[Mapping[Place, Committed | None]] | None = None
         self._ask_at_s = 0.0
         self._connection = connection
@@ -105,6 +115,7 @@ class Member:
         if self._pending:
             self._advance()
             timeout_s = min(timeout_s, _ASK_AGAIN_S)
+        self._stepped.clear()
         messages = self._consumer.consume(1, timeout_s)
         if messages and most > 1:
             messages += self._consumer.consume(most - 1, 0)
@@ -255,10 +266,29 @@ class Member:
 
     def _journal_lost(self, place: Place) -> None:
         if self._owner.journal_lost(place):
-            if place in self.places:
-                self._consumer.incremental_unassign([TopicPartition(*place)])
-            self._consumer.incremental_assign([TopicPartition(*place, OFFSET_BEGINNING)])
-            self.places.add(place)
+            self._go_on(place, OFFSET_BEGINNING)
+
+    def _go_on(self, place: Place, offset: int) -> None:
+        if place in self.places:
+            self._consumer.incremental_unassign([TopicPartition(*place)])
+            self._paused.discard(place)
+        self._consumer.incremental_assign([TopicPartition(*place, offset)])
+        self.places.add(place)
+
+    def _unreadable(self, place: Place, offset: int) -> None:
+        """
+        Go on where the owner says; of two errors that were fetched together the second tells of the place left behind.
+
+        A fetch from the middle of a batch brings all of it, and the error names its first offset again.
+        """
+        if place not in self.places or place in self._stepped:
+            return
+        self._stepped.add(place)
+        onward = self._owner.unreadable(place, offset)
+        if onward is None:
+            self.pause(place)
+        else:
+            self._go_on(place, onward)
 
     # -- partitions that go -----------------------------------------------------------------------
 
@@ -308,6 +338,8 @@ class Member:
             self._owner.reached_end((topic, partition), message.offset() or 0)
         elif error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001
             self._journal_lost((topic, partition))
+        elif error.code() in _UNREADABLE:
+            self._unreadable((topic, partition), message.offset() or 0)
         elif error.fatal():
             raise KafkaException(error)
         return False

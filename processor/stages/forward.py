@@ -9,11 +9,14 @@ from processor.core.clock import Clock
 from processor.kafka.committed import Committed, Place
 from processor.kafka.connection import Connection
 from processor.kafka.transactions import Commit, Output
+from processor.logs import logger
 from processor.metrics import TICK, Health
 from processor.stages.backlog import ForwardBacklog
 from processor.stages.lookahead import Lookahead
 from processor.stages.record import Record, record_of
 from processor.stages.ticks import Fate, Seat, Ticks
+
+log = logger()
 
 _SUSPECT_RECORDS: Final = 2_000
 CLEAN: Final = "clean"
@@ -349,6 +352,16 @@ class ForwardLoop:
             left = min(self._suspect.pop(place, 0), len(part.records))
             if left:
                 self._suspect[place] = left
+
+    def unreadable(self, place: Place, offset: int) -> int | None:
+        """Take an offset of a batch that nobody can unpack as a record without a value: it ends as a dead letter."""
+        part = self._partitions.get(place)
+        if part is None:
+            return None
+        record = Record(place, max(offset, part.next_offset, part.read_to), None, None, self._clock.now_ms(), None)
+        log.error("batch.unreadable", loop=self._seat.loop, at=record.at)
+        part.add(record)
+        return record.offset + 1
 
     def _leave(self, places: Sequence[Place]) -> None:
         tries = iter(range(5))

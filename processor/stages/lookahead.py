@@ -19,7 +19,7 @@ class Lookahead:
     """
     A queue in due order: the records of a tier all wait the same time, so only its head counts.
 
-    *next_offset* is the first offset that has not been forwarded.
+    *next_offset* is the first offset that has not been forwarded, *read_to* the first that has not been read.
     """
 
     wait_ms: int | None  # after the record's timestamp; None: no wait, whatever a producer's timestamp says
@@ -33,6 +33,7 @@ class Lookahead:
     def add(self, record: Record) -> None:
         """Queue a record behind the others."""
         self.records.append(record)
+        self.read_to = record.offset + 1
         self.size_bytes += len(record.value or b"")
 
     def head_ready_ms(self) -> int | None:

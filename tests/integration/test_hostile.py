@@ -135,6 +135,33 @@ def test_200_mb_in_a_batch_of_200_kb_are_rejected_and_do_not_fill_the_memory(wor
     works.asked[letter.origin] = Asked(None)
 
 
+@pytest.mark.slow
+def test_each_offset_of_a_batch_that_nobody_can_unpack_is_a_dead_letter_and_what_follows_is_processed(
+    works: Plant,
+) -> None:
+    # 180 MB of nothing are 6 KB of zstd, and more than a client unpacks; Kafka hands such a batch out for ever.
+    whole = {"message.max.bytes": 250_000_000, "batch.size": 250_000_000, "linger.ms": 5_000}
+    producer = works.cluster.producer(**whole, **{"compression.type": "zstd"})
+    for _ in range(3):
+        producer.produce(works.names.outbound, bytes(60_000_000), partition=0)
+    assert producer.flush(60) == 0
+    after = fresh("after")
+    works.put(sent(works, after), Asked(after), works.names.outbound, partition=0)
+    works.flush()
+
+    def letters() -> list[DeadLetter]:
+        return [each for each in works.ledgers().dead if each.value is None and each.origin not in works.asked]
+
+    found = eventually(lambda: letters() if len(letters()) >= 3 else None, within_s=60)
+    works.drained(within_s=20)
+    assert found is not None
+    offsets = [each.origin.offset for each in found]
+    assert offsets == list(range(offsets[0], offsets[0] + 3))
+    assert {(each.reason, each.origin.topic) for each in found} == {(Reason.UNREADABLE, works.names.outbound)}
+    assert all(works.alive().values())
+    works.asked.update((each.origin, Asked(None)) for each in found)
+
+
 def highest_mib(works: Plant, stage: str) -> int:
     """Return the most memory that a process has had (Linux)."""
     status = Path(f"/proc/{works.processes[f'{stage}/0'].pid}/status").read_text(encoding="ascii")

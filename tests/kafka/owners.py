@@ -48,6 +48,9 @@ class Witness:
         self.told.extend(("lost", place, -1) for place in places)
         self.owned.difference_update(places)
 
+    def unreadable(self, place: Place, offset: int) -> None:
+        self.told.append(("unreadable", place, offset))
+
     def reached_end(self, place: Place, offset: int) -> None:
         self.told.append(("end", place, offset))
 

@@ -49,6 +49,9 @@ class Asking:
     def reached_end(self, place: Place, offset: int) -> None:
         raise AssertionError("nothing was given")
 
+    def unreadable(self, place: Place, offset: int) -> None:
+        raise AssertionError("nothing was given")
+
 
 def test_what_is_revoked_while_the_producer_claims_its_id_has_no_tick() -> None:
     # Two calls of one producer at a time took each other's end for their own, and the loop never began.

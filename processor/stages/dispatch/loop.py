@@ -294,6 +294,10 @@ class DispatchLoop:
         self._holdings.disown(places)
         self.forget(places)
 
+    def unreadable(self, place: Place, offset: int) -> None:
+        """Hold a partition that only we write, and that its broker has damaged."""
+        self._ticks.hold(place)
+
     def reached_end(self, place: Place, offset: int) -> None:
         """Take note that what lies before the end holds no record that we have not read."""
         part = self._holdings.partitions.get(place)

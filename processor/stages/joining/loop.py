@@ -240,6 +240,10 @@ class JoinLoop:
         self._inbox.clear()
         self._inbox.extend(left)  # in place: this may be called while a poll is about to add to it
 
+    def unreadable(self, place: Place, offset: int) -> None:
+        """Hold a partition that only we write, and that its broker has damaged."""
+        self._ticks.hold(place)
+
     def reached_end(self, place: Place, offset: int) -> None:
         """Remember the end, once what lies before it was taken in."""
         self._inbox.append(End(place, offset))
