@@ -1,5 +1,6 @@
 """Writes docs/performance.md from the results of a run."""
 
+import os
 import platform
 from collections.abc import Iterator, Sequence
 from importlib.metadata import version
@@ -8,6 +9,8 @@ from statistics import median
 from typing import Any, Final, TypedDict
 
 import confluent_kafka
+
+from processor.sandbox.local_kafka import VERSION as KAFKA
 
 DOCS: Final = Path(__file__).parent.parent / "docs"
 RESULTS: Final = DOCS / "performance.json"
@@ -25,6 +28,7 @@ class Ratio(TypedDict):
 
 PROVIDERS: Final = ("smtp", "http", "smpp", "whole")
 TRACKING: Final = ("rewriting", "tracking", "controls")
+PATH: Final = ("path",)
 TIME: Final = ("lateness", "lateness_killed", "urgency", "opening", "takeover")
 GROWTH: Final = ("growth", "ids", "audit")
 ROWS: Final = {
@@ -34,9 +38,17 @@ ROWS: Final = {
 }
 
 
+def versions() -> str:
+    """Return what a measurement of this moment runs on."""
+    return (
+        f"Python {platform.python_version()}, confluent-kafka {version('confluent-kafka')} "
+        f"(librdkafka {confluent_kafka.libversion()[0]}), Apache Kafka {KAFKA}, {os.cpu_count()} cores"
+    )
+
+
 def write(results: dict[str, Any]) -> None:
     """Write the tables; what is to be said about them stands in performance-notes.md and follows."""
-    parts = (_head, _ratios, _others, _time, _growth, _providers, _tracking)
+    parts = (_head, _ratios, _others, _path, _time, _growth, _providers, _tracking)
     lines = [line for part in parts for line in part(results)]
     REPORT.write_text("\n".join([*lines, ""]) + _notes(), encoding="utf-8")
 
@@ -46,9 +58,8 @@ def _head(results: dict[str, Any]) -> list[str]:
         "# Performance",
         "",
         f"Written by `{results['command']}` (`make bench`, {results['on']}): {results['rounds']} rounds of",
-        f"{results['records']:,} records of 1,660 bytes, ticks of 2,000. Python {platform.python_version()},",
-        f"confluent-kafka {version('confluent-kafka')} (librdkafka {confluent_kafka.libversion()[0]}), one broker",
-        "on the same machine.",
+        f"{results['records']:,} records of 1,660 bytes, ticks of 2,000. One broker, on the same machine.",
+        f"Where nothing else is said: {results.get('versions', versions())}.",
         "",
         "Each rate stands beside that of the bare transactional forward loop (consume, produce the same bytes,",
         "send offsets, commit), run right before it: compare ratios, for the machine is noisy. Medians, with",
@@ -83,6 +94,13 @@ def _others(results: dict[str, Any]) -> list[str]:
         f"| the same: p99, worst of 300 | {express['p99_ms']} ms, {express['max_ms']} ms | |",
         f"| Dispatcher's memory, {held['waiting']:,} messages waiting | {held['highest_mib']} MiB | < 200 MiB |",
     ]
+
+
+def _path(results: dict[str, Any]) -> list[str]:
+    """Return what the steps of our own take, apart from Kafka and providers."""
+    if not results.keys() & set(PATH):  # of a run of --only
+        return []
+    return ["", "## A message's way", "", "Processor time of each step of our own.", *_printed(results, PATH)]
 
 
 def _time(results: dict[str, Any]) -> list[str]:
@@ -141,7 +159,8 @@ def _printed(results: dict[str, Any], names: Sequence[str]) -> Iterator[str]:
         if name in results:
             found = results[name]
             command = found.get("command", f"python -m bench.{name}")
-            yield from ("", f"`{command}`, {found['on']}", "", "```", found["text"], "```")
+            told = ", ".join((f"`{command}`", found["on"], *([found["versions"]] if "versions" in found else ())))
+            yield from ("", told, "", "```", found["text"], "```")
 
 
 def _spread(values: list[Any]) -> str:

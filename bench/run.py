@@ -24,7 +24,7 @@ from bench import loops
 from bench.express import express
 from bench.field import PROVIDER, Field, send_topics
 from bench.memory import memory
-from bench.report import RESULTS, Ratio, write
+from bench.report import RESULTS, Ratio, versions, write
 from processor.metrics import know
 from processor.sandbox.broker import find_broker
 
@@ -37,6 +37,7 @@ APART = {  # each prints what it has measured; the report shows it as it was pri
     "rewriting": ["bench.rewriting"],
     "tracking": ["bench.tracking", "--rounds", "3", "--requests", "15000"],
     "controls": ["bench.controls"],
+    "path": ["bench.path"],
     "lateness": ["bench.lateness"],
     "lateness_killed": ["bench.lateness", "--kill"],
     "urgency": ["bench.urgency"],
@@ -47,6 +48,8 @@ APART = {  # each prints what it has measured; the report shows it as it was pri
     "audit": ["bench.audit"],
 }
 SLOTS = 400
+HEAD = {"intake", "delay_hop", "dispatch_instant", "dispatch_50ms", "express", "memory"}
+"""What the report begins with, and says the day of."""
 
 
 def main() -> None:
@@ -66,17 +69,20 @@ def main() -> None:
         for name, arguments in APART.items():
             if not asked.only or name in asked.only:
                 command = f"python -m {' '.join(arguments)}"
-                results[name] = {"on": time.strftime("%Y-%m-%d"), "command": command, "text": _said(arguments)}
+                told = {"on": time.strftime("%Y-%m-%d"), "command": command, "versions": versions()}
+                results[name] = told | {"text": _said(arguments)}
     RESULTS.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     write(results)
 
 
 def _begun(asked: argparse.Namespace) -> dict[str, Any]:
     """Return what the results begin with: of a run of --only, those of the last run."""
-    if asked.only:
-        return dict(json.loads(RESULTS.read_text(encoding="utf-8")))
     told = {"command": asked.command, "rounds": asked.rounds, "records": asked.records}
-    return told | {"on": time.strftime("%Y-%m-%d")}
+    told |= {"on": time.strftime("%Y-%m-%d"), "versions": versions()}
+    if not asked.only:
+        return told
+    kept = dict(json.loads(RESULTS.read_text(encoding="utf-8")))
+    return kept | told if set(asked.only) >= HEAD else kept
 
 
 def _measured(asked: argparse.Namespace) -> dict[str, tuple[Callable[..., float], int, int]]:
