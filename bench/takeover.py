@@ -3,7 +3,8 @@ How long messages wait for another owner after the death of a process.
 
     python -m bench.takeover [--rounds 3]
 
-Messages come all the time; a dispatcher is killed. Then its own slot is started again, or another member takes over.
+Messages come all the time; a process is killed, of each stage in turn. Then its own slot is started again; or another
+dispatcher takes over.
 What is told is the longest time between two calls of the provider around the death. Messages whose start was committed
 as the process died are in doubt: they are tried again a minute later, and not what is measured here.
 """
@@ -12,11 +13,16 @@ from __future__ import annotations
 
 import argparse
 import time
+from functools import partial
 from itertools import pairwise
 from statistics import median
+from typing import TYPE_CHECKING
 
 from bench.works import Stream, Works, now_ms, works
 from processor.sandbox.broker import find_broker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 PER_S = 100
 LANES = (8, 4, 0)  # priorities of the high, the normal and the bulk lane
@@ -24,13 +30,13 @@ SESSION_MS = 10_000  # the default
 BEFORE_S, WATCHED_S = 5.0, 40.0
 
 
-def same_slot(made: Works, name: str) -> float:
-    """Kill the only dispatcher, and start its slot at once; returns the longest time without a call."""
+def same_slot(stage: str, made: Works, name: str) -> float:
+    """Kill the only process of a stage, and start its slot at once; returns the longest time without a call."""
     stream = Stream(made, name, per_s=PER_S)
     time.sleep(BEFORE_S)  # the schedule of the measurement, as below
     died_ms = now_ms()
-    made.kill("dispatch")
-    made.start("dispatch")
+    made.kill(stage)
+    made.start(stage)
     time.sleep(BEFORE_S)
     stream.end()
     ended_ms = now_ms()
@@ -69,10 +75,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
     asked = parser.parse_args()
+    measures: list[tuple[str, Callable[[Works, str], float], int]] = [
+        ("same slot of intake restarted", partial(same_slot, "intake"), 5),
+        ("same slot of dispatch restarted", partial(same_slot, "dispatch"), 5),
+        ("another dispatcher", other_member, 20),
+    ]
     with find_broker() as broker:
-        for what, measure, wanted_s in (("same slot restarted", same_slot, 5), ("another member", other_member, 20)):
+        for what, measure, wanted_s in measures:
             with works(broker.bootstrap, "takeover") as made:
-                found = [measure(made, f"{measure.__name__}-{number}") for number in range(asked.rounds)]
+                found = [measure(made, f"takeover-{number}") for number in range(asked.rounds)]
             shown = ", ".join(f"{each:.1f}" for each in found)
             print(f"{what}: {median(found):.1f} s ({shown}), wanted at most {wanted_s} s", flush=True)
 
