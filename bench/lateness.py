@@ -67,6 +67,7 @@ def main() -> None:
         touched = {name: each for name, each in late.items() if death.touches(due[name], each)}
         print(f"delay stage killed and ready again after {death.ready_ms - death.began_ms:,} ms")
         say("of these, due or called from then to 5 s after", list(touched.values()))
+        say("due once it was ready again", [each for name, each in late.items() if due[name] > death.ready_ms])
         say("all others", [each for name, each in late.items() if name not in touched])
 
 
