@@ -40,6 +40,7 @@ UNTRUE: Final = ("unfounded", "phantom_call", "phantom_result", "sent_unsaid")
 SECRET: Final = ("secret",)
 DOUBTED: Final = ("doubted",)
 UNREADY: Final = ("not ready again", "ended by itself")
+GROWN: Final = ("grown",)
 
 
 @dataclass(slots=True)

@@ -77,6 +77,8 @@ class Drill:
             is_certain=self.is_certain,
         )
         found.growth = {name: tuple(each) for name, each in samples.growth().items()}
+        if grown := samples.grown():
+            found.breaches["grown"] = Line(len(grown), len(grown), grown)
         try:
             works.await_ready()
         except AssertionError as state:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import confluent_kafka
 
-from chaos.checks import DOUBLED, DOUBTED, LOST, OVERCALLED, SECRET, TWICE, UNREADY, UNTRUE, WRONG_TIME, Findings
+from chaos.checks import DOUBLED, DOUBTED, GROWN, LOST, OVERCALLED, SECRET, TWICE, UNREADY, UNTRUE, WRONG_TIME, Findings
 from chaos.faults import FAULTS
 from processor.sandbox.local_kafka import VERSION
 
@@ -35,6 +35,7 @@ COLUMNS: Final[Mapping[str, Sequence[str]]] = {
     "secrets": SECRET,
     "doubts without cause": DOUBTED,
     "not back": UNREADY,
+    "grown": GROWN,
 }
 """Columns that have to be 0, and the breaches that they count."""
 

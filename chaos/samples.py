@@ -29,6 +29,13 @@ class Sample(NamedTuple):
     files: int
 
 
+LEAST_MIN: Final = 10.0
+"""A second half so long tells growth from what comes and goes with each fault."""
+
+MEMORY_KIB_PER_MIN_MAX: Final = 1_024.0
+FILES_PER_MIN_MAX: Final = 1.0
+
+
 class Growth(NamedTuple):
     """How a process grew over the second half of a drill, by least squares."""
 
@@ -36,6 +43,11 @@ class Growth(NamedTuple):
     memory_kib_per_min: float
     files: int
     files_per_min: float
+
+    @property
+    def is_flat(self) -> bool:
+        """Tell whether it grew by no more than is allowed."""
+        return self.memory_kib_per_min <= MEMORY_KIB_PER_MIN_MAX and self.files_per_min <= FILES_PER_MIN_MAX
 
 
 @dataclass(slots=True)
@@ -64,6 +76,12 @@ class Samples:
         half_s = (time.monotonic() - self._began_s) / 2
         late = {key: [each for each in taken if each.at_s > half_s] for key, taken in self.taken.items()}
         return {name: _growth(samples) for (name, _), samples in sorted(late.items()) if len(samples) >= LEAST}
+
+    def grown(self) -> list[str]:
+        """Return which processes were not flat, where they were looked at for long enough."""
+        if (time.monotonic() - self._began_s) / 2 < LEAST_MIN * 60:
+            return []
+        return [f"{name}: {growth}" for name, growth in self.growth().items() if not growth.is_flat]
 
     def _run(self) -> None:
         while not self._stop.wait(EVERY_S):

@@ -46,3 +46,6 @@ def test_growth_is_the_slope_of_what_was_sampled() -> None:
     samples = [Sample(second, 1_000 + 2 * second, 7) for second in range(60)]
 
     assert _growth(samples) == (1_118, 120.0, 7, 0.0)
+    assert _growth(samples).is_flat
+    assert not _growth([each._replace(memory_kib=each.memory_kib * 10) for each in samples]).is_flat
+    assert not _growth([Sample(second, 1_000, second // 10) for second in range(60)]).is_flat
