@@ -34,8 +34,8 @@ check: $(STAMP) ## ruff, mypy strict, import-linter: all report, any failure fai
 fmt: $(STAMP) ## format the code and apply safe fixes
 	@$(BIN)/ruff check --fix-only --quiet .; $(BIN)/ruff format .
 
-test: $(STAMP) ## every test, on a real Kafka with real processes; two files at a time, what measures time by itself
-	$(SCRATCH) $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not timed"
+test: $(STAMP) ## every test, on a real Kafka with real processes; three files at a time, what measures time by itself
+	$(SCRATCH) $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not timed"
 	$(SCRATCH) $(BIN)/python -m pytest -m timed
 
 test-fast: $(STAMP) ## unit and property tests only: no Kafka, nothing slow
