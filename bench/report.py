@@ -1,16 +1,12 @@
 """Writes docs/performance.md from the results of a run."""
 
 import os
-import platform
 from collections.abc import Iterator, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 from typing import Any, Final, TypedDict
 
-import confluent_kafka
-
-from processor.sandbox.local_kafka import VERSION as KAFKA
+from processor.sandbox.versions import versions
 
 DOCS: Final = Path(__file__).parent.parent / "docs"
 RESULTS: Final = DOCS / "performance.json"
@@ -38,12 +34,9 @@ ROWS: Final = {
 }
 
 
-def versions() -> str:
+def ran_on() -> str:
     """Return what a measurement of this moment runs on."""
-    return (
-        f"Python {platform.python_version()}, confluent-kafka {version('confluent-kafka')} "
-        f"(librdkafka {confluent_kafka.libversion()[0]}), Apache Kafka {KAFKA}, {os.cpu_count()} cores"
-    )
+    return ", ".join([*(f"{name} {number}" for name, number in versions().items()), f"{os.cpu_count()} cores"])
 
 
 def write(results: dict[str, Any]) -> None:
@@ -59,7 +52,7 @@ def _head(results: dict[str, Any]) -> list[str]:
         "",
         f"Written by `{results['command']}` (`make bench`, {results['on']}): {results['rounds']} rounds of",
         f"{results['records']:,} records of 1,660 bytes, ticks of 2,000. One broker, on the same machine.",
-        f"Where nothing else is said: {results.get('versions', versions())}.",
+        f"Where nothing else is said: {results.get('versions', ran_on())}.",
         "",
         "Each rate stands beside that of the bare transactional forward loop (consume, produce the same bytes,",
         "send offsets, commit), run right before it: compare ratios, for the machine is noisy. Medians, with",

@@ -24,7 +24,7 @@ from bench import loops
 from bench.express import express
 from bench.field import PROVIDER, Field, send_topics
 from bench.memory import memory
-from bench.report import RESULTS, Ratio, versions, write
+from bench.report import RESULTS, Ratio, ran_on, write
 from processor.metrics import know
 from processor.sandbox.broker import find_broker
 
@@ -69,7 +69,7 @@ def main() -> None:
         for name, arguments in APART.items():
             if not asked.only or name in asked.only:
                 command = f"python -m {' '.join(arguments)}"
-                told = {"on": time.strftime("%Y-%m-%d"), "command": command, "versions": versions()}
+                told = {"on": time.strftime("%Y-%m-%d"), "command": command, "versions": ran_on()}
                 results[name] = told | {"text": _said(arguments)}
     RESULTS.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     write(results)
@@ -78,7 +78,7 @@ def main() -> None:
 def _begun(asked: argparse.Namespace) -> dict[str, Any]:
     """Return what the results begin with: of a run of --only, those of the last run."""
     told = {"command": asked.command, "rounds": asked.rounds, "records": asked.records}
-    told |= {"on": time.strftime("%Y-%m-%d"), "versions": versions()}
+    told |= {"on": time.strftime("%Y-%m-%d"), "versions": ran_on()}
     if not asked.only:
         return told
     kept = dict(json.loads(RESULTS.read_text(encoding="utf-8")))

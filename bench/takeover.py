@@ -3,7 +3,7 @@ How long messages wait for another owner after the death of a process.
 
     python -m bench.takeover [--rounds 3]
 
-Messages come all the time; a process is killed, of each stage in turn. Then its own slot is started again; or another
+Messages come all the time; an intake or a dispatcher is killed. Then its own slot is started again; or another
 dispatcher takes over.
 What is told is the longest time between two calls of the provider around the death. Messages whose start was committed
 as the process died are in doubt: they are tried again a minute later, and not what is measured here.

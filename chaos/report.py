@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import json
-import platform
 import time
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import confluent_kafka
-
 from chaos.checks import DOUBLED, DOUBTED, GROWN, LOST, OVERCALLED, SECRET, TWICE, UNREADY, UNTRUE, WRONG_TIME, Findings
 from chaos.faults import FAULTS
-from processor.sandbox.local_kafka import VERSION
+from processor.sandbox.versions import versions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -38,16 +34,6 @@ COLUMNS: Final[Mapping[str, Sequence[str]]] = {
     "grown": GROWN,
 }
 """Columns that have to be 0, and the breaches that they count."""
-
-
-def versions() -> dict[str, str]:
-    """Return what ran."""
-    return {
-        "Python": platform.python_version(),
-        "confluent-kafka": version("confluent-kafka"),
-        "librdkafka": str(confluent_kafka.libversion()[0]),
-        "Apache Kafka": VERSION,
-    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,9 +22,10 @@ from chaos import mounts
 from chaos.audit import audited, told
 from chaos.drill import Drill
 from chaos.faults import FAULTS
-from chaos.report import TITLES, Run, table, versions, write
+from chaos.report import TITLES, Run, table, write
 from chaos.schedule import alone, mixed
 from chaos.works import Works
+from processor.sandbox.versions import versions
 
 if TYPE_CHECKING:
     from chaos.checks import Findings

@@ -1,6 +1,6 @@
 """A member of a consumer group whose partitions start exactly where the last owner's commit says."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from math import inf
 from typing import Any, Final, NamedTuple, Protocol
@@ -78,7 +78,7 @@ class Member:
         *,
         group: str,
         instance: str | None,
-        topics: Sequence[str],
+        topics: Collection[str],
         owner: Owner,
         monotonic_s: Callable[[], float],
         queue_kbytes: int = 16_384,

@@ -1,6 +1,6 @@
 """What waits in this process's partitions, as gauges: how much, and since when."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
 from processor.core.clock import Clock
@@ -26,7 +26,7 @@ EVERY_S: Final = 1.0
 class ForwardBacklog:
     """Sets the gauges of intake's and delay's topics; a loop calls it each round, and it works once a second."""
 
-    def __init__(self, topics: Sequence[str], clock: Clock) -> None:
+    def __init__(self, topics: Collection[str], clock: Clock) -> None:
         """Report on *topics*, owned or not."""
         self._topics = topics
         self._clock = clock
@@ -55,7 +55,7 @@ class ForwardBacklog:
 class SendBacklog:
     """Sets the gauges of the send topics; a dispatch loop calls it each round, and it works once a second."""
 
-    def __init__(self, topics: Sequence[str], names: Names, clock: Clock) -> None:
+    def __init__(self, topics: Collection[str], names: Names, clock: Clock) -> None:
         """Report on *topics*, owned or not."""
         self._topics = topics
         self._names = names

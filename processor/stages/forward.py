@@ -150,7 +150,7 @@ class ForwardLoop:
         self._suspect: dict[Place, int] = {}  # records still to be tried apart
         self._acknowledged: dict[Place, int] = {}  # what Kafka has said that it committed, whatever it tells later
         self._settled_at_s = 0.0
-        self._backlog = ForwardBacklog(tuple(seat.topics), clock)
+        self._backlog = ForwardBacklog(seat.topics, clock)
         self._ticks = Ticks(connection, seat, self, clock, health)
         self._member = self._ticks.member
 

@@ -108,7 +108,7 @@ class Ticks:
             connection,
             group=seat.group,
             instance=seat.identity,
-            topics=tuple(seat.topics),
+            topics=seat.topics,
             owner=loop,
             monotonic_s=clock.monotonic_s,
         )

@@ -74,7 +74,7 @@ class DispatchLoop:
         self._reading = Reading(self._holdings, settling, clock)
         self._stopping = False
         self._ticked_at_s = self._flowed_at_s = 0.0
-        self._backlog = SendBacklog(tuple(seat.topics), names, clock)
+        self._backlog = SendBacklog(seat.topics, names, clock)
         self._ticks = Ticks(connection, seat, self, clock, health, leave_s=stop_grace_s)
         self._member = self._ticks.member
         self._trimming = Trimming(self._member, clock)
