@@ -144,12 +144,10 @@ class DispatchLoop:
         provider, outcome = result.start.provider, result.outcome
         gate, now_s = self._gates[provider], self._clock.monotonic_s()
         if not is_ours(outcome):
-            gate.pace.ended(now_s)
-        if isinstance(outcome, Throttled):
-            gate.pace.throttled(now_s)
-            if outcome.retry_after_ms:
-                gate.quiet_until_ms = max(gate.quiet_until_ms, self._clock.now_ms() + outcome.retry_after_ms)
-                self._caller.pause(provider, outcome.retry_after_ms / 1_000)
+            gate.pace.ended(now_s, throttled=isinstance(outcome, Throttled))
+        if isinstance(outcome, Throttled) and outcome.retry_after_ms:
+            gate.quiet_until_ms = max(gate.quiet_until_ms, self._clock.now_ms() + outcome.retry_after_ms)
+            self._caller.pause(provider, outcome.retry_after_ms / 1_000)
         was = gate.breaker.state
         softened = gate.breaker.softened(outcome)
         if gate.breaker.note(outcome, began_s=result.began_s, now_s=now_s, most=gate.slots):
