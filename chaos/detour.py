@@ -1,13 +1,14 @@
 """
-A way round for connections that a fault is to reach: it passes them on, delays, stalls, cuts or refuses them.
+A way round for connections that a fault is to reach: it passes on, delays, stalls, severs, cuts or refuses them.
 
-Of our own, in 80 lines, and not toxiproxy: that needs a Go toolchain, or a download for each system, before anybody can
+Of our own, in 100 lines, and not toxiproxy: that needs a Go toolchain, or a download for each system, before anybody can
 run these drills; and a stall must hold new connections as a lost network does, without an answer.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import socket
 import struct
 import threading
@@ -18,10 +19,13 @@ from processor.sandbox.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
+    from random import Random
 
 CHUNK_BYTES: Final = 65_536
 RESET: Final = struct.pack("ii", 1, 0)
 """Linger for no time: what was not sent is forgotten, and the connection is reset (socket(7))."""
+SEVERED_BYTES_MAX: Final = 20_000
+"""Some mails over TLS, or dozens of text messages."""
 
 
 class Detours:
@@ -71,6 +75,7 @@ class Detour:
         self._flowing = asyncio.Event()
         self._flowing.set()
         self._delay_s = 0.0
+        self._severing: Random | None = None
         self._server: asyncio.Server | None = None
         self._open: set[asyncio.StreamWriter] = set()
 
@@ -86,6 +91,11 @@ class Detour:
         """Let everything through, each way that much later."""
         self._delay_s = seconds
 
+    def sever(self, chance: Random) -> None:
+        """Reset every connection, and hang up on new ones in the middle: after a few bytes or thousands."""
+        self._severing = chance
+        self.cut()
+
     def cut(self) -> None:
         """Reset every connection; new ones are welcome."""
         self._thread.run(self._cut())
@@ -96,6 +106,7 @@ class Detour:
 
     async def _accept(self) -> None:
         self._delay_s = 0.0
+        self._severing = None
         self._flowing.set()
         if self._server is None:
             self._server = await asyncio.start_server(self._lead, "127.0.0.1", self.port)
@@ -124,7 +135,8 @@ class Detour:
                 upstream, upward = await asyncio.open_connection("127.0.0.1", self.upstream)
                 self._open.add(upward)
                 try:
-                    ways = (self._pass_on(reader, upward), self._pass_on(upstream, writer))
+                    allowance = Allowance(self._severing)
+                    ways = (self._pass_on(reader, upward, allowance), self._pass_on(upstream, writer, allowance))
                     await asyncio.gather(*ways)
                 finally:
                     self._open.discard(upward)
@@ -133,14 +145,32 @@ class Detour:
             self._open.discard(writer)
             writer.transport.abort()
 
-    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Pass on until one side closes; then the other side hears of it."""
+    async def _pass_on(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, allowance: Allowance
+    ) -> None:
+        """Pass on until one side closes, or nothing more is allowed; then the other side hears of it."""
         with suppress(OSError):
-            while chunk := await reader.read(CHUNK_BYTES):
+            while allowance.left and (chunk := await reader.read(CHUNK_BYTES)):
                 await asyncio.sleep(self._delay_s)
                 await self._flowing.wait()
-                writer.write(chunk)
+                writer.write(allowance.taken(chunk))
                 await writer.drain()
             await self._flowing.wait()
-            if writer.can_write_eof():
+            if not allowance.left:
+                writer.close()
+            elif writer.can_write_eof():
                 writer.write_eof()
+
+
+class Allowance:
+    """How many bytes a connection may carry, both ways together."""
+
+    def __init__(self, chance: Random | None) -> None:
+        """Draw a number, small ones as often as large ones; without a *chance*, there is no end."""
+        self.left = math.inf if chance is None else int(SEVERED_BYTES_MAX ** chance.random())
+
+    def taken(self, chunk: bytes) -> bytes:
+        """Return as much of *chunk* as is allowed."""
+        part = chunk[: int(min(self.left, len(chunk)))]
+        self.left = max(0, self.left - len(chunk))
+        return part

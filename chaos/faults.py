@@ -42,6 +42,7 @@ class Target(StrEnum):
     MEMBER = "member"
     KAFKA = "kafka"
     PROVIDER = "provider"
+    CLOCK = "clock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,6 @@ class Fault:
     mounts: bool = False  # it needs a mount namespace
     registry: bool = False  # it needs a schema registry
     strikes: int = 1  # alone it strikes so often: each stage, each provider, each way
-    mixes: bool = True  # it may happen beside others
 
 
 # ------------------------------------------------------------------------------------------------------------- members
@@ -247,6 +247,16 @@ def dropping(works: Works, chance: Random) -> AbstractContextManager[str]:
     return scripted(works.draw(DROPS, chance), works)
 
 
+@contextmanager
+def severed(works: Works, chance: Random) -> Iterator[str]:
+    """Connections to every provider end in the middle of what is said: a greeting, a login, a message, an answer."""
+    for detour in works.providers.values():
+        detour.sever(chance)
+    yield "all"
+    for detour in works.providers.values():
+        detour.accept()
+
+
 def slow(works: Works, chance: Random) -> AbstractContextManager[str]:
     """Providers take three seconds for every answer."""
     return scripted("slow-3s", works)
@@ -352,12 +362,13 @@ FAULTS: Final = {
     "hanging": Fault(hanging, Target.PROVIDER, (3.0, HANGS_MAX_S), RESETS, strikes=3),
     "flapping": Fault(flapping, Target.PROVIDER, (2.0, 5.0), RESETS),
     "dropping": Fault(dropping, Target.PROVIDER, (3.0, 6.0), RESETS, strikes=3),
+    "severed": Fault(severed, Target.PROVIDER, (4.0, 8.0), RESETS, strikes=2),
     "nameless": Fault(nameless, Target.PROVIDER, (3.0, 8.0), RESETS, mounts=True),
     "certificate_expired": Fault(certificate_expired, Target.PROVIDER, (3.0, 8.0), RESETS),
     "slow": Fault(slow, Target.PROVIDER, (3.0, 6.0), NOTHING),
     "throttling": Fault(throttling, Target.PROVIDER, (2.0, 4.0), NOTHING),
     "disk_full": Fault(disk_full, Target.KAFKA, (4.0, 8.0), CALLS, mounts=True),
     "registry_away": Fault(registry_away, Target.MEMBER, (8.0, 14.0), CALLS, registry=True),
-    "clock_ahead": Fault(clock_ahead, Target.MEMBER, (6.0, 6.0), NOTHING, mixes=False),
-    "clock_behind": Fault(clock_behind, Target.MEMBER, (6.0, 6.0), NOTHING, mixes=False),
+    "clock_ahead": Fault(clock_ahead, Target.CLOCK, (6.0, 6.0), NOTHING),
+    "clock_behind": Fault(clock_behind, Target.CLOCK, (6.0, 6.0), NOTHING),
 }

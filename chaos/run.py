@@ -3,8 +3,8 @@ Breaks what the processor stands on, while it works, and counts what was lost or
 
     python -m chaos [--seed N] [--nodes 1 3] [--faults NAME ...] [--minutes M] [--rate R] [--no-report]
 
-Each fault alone, then a random mix of --minutes, on a cluster of each size; docs/reliability.md is written from what
-was found. Ends with 1 where a promise was broken, and keeps and names the folder with all ledgers and logs.
+Each fault alone, then a random mix of --minutes, on a cluster of each size, and last what sets clocks wrong, alone and
+among the others; docs/reliability.md is written from what was found. Ends with 1 where a promise was broken, and keeps and names the folder with all ledgers and logs.
 """
 
 from __future__ import annotations
@@ -21,17 +21,20 @@ from typing import TYPE_CHECKING, Any, Final
 from chaos import mounts
 from chaos.audit import audited, told
 from chaos.drill import Drill
-from chaos.faults import FAULTS
+from chaos.faults import FAULTS, Target
 from chaos.report import TITLES, Run, table, write
 from chaos.schedule import alone, mixed
 from chaos.works import Works
 from processor.sandbox.versions import versions
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from chaos.checks import Findings
 
 RATE_PER_CORE: Final = 10.0
 LONG_MIN: Final = 10.0
+CLOCKED_MIX_MIN: Final = 1.0  # what a clock has put off waits for five more minutes
 WATCHED: Final = (("intake", "1"), ("delay", "1"), ("dispatch", "1"))
 """In a long mix these are frozen and cut off, and never ended: it is told how they grow."""
 
@@ -98,15 +101,21 @@ def _drills(asked: argparse.Namespace, nodes: int) -> tuple[list[Drill], list[Dr
     for name in [] if mounts.inside() else [name for name in names if FAULTS[name].mounts]:
         print(f"left out: {name}, for this system gives us no mount namespace (unshare --map-root-user --mount)")
         names.remove(name)
-    mixing, others = [[name for name in names if FAULTS[name].mixes is mixes] for mixes in (True, False)]
+    clocks = [name for name in names if FAULTS[name].target is Target.CLOCK]
+    others = [name for name in names if name not in clocks]
     drills, wrong = [
         [Drill(name, alone(name, asked.seed), asked.seed, asked.rate) for name in group if asked.alone]
-        for group in (mixing, others)
+        for group in (others, clocks)
     ]
     if asked.minutes:
-        plan = mixed(mixing, asked.seed, asked.minutes * 60)
-        drills.append(Drill("mix", plan, asked.seed, asked.rate, asked.minutes * 60))
+        drills.append(_mix("mix", others, asked, asked.minutes))
+        if clocks and asked.alone:
+            wrong.append(_mix("clocks-mixed", names, asked, min(asked.minutes, CLOCKED_MIX_MIN)))
     return drills, wrong
+
+
+def _mix(name: str, faults: Sequence[str], asked: argparse.Namespace, minutes: float) -> Drill:
+    return Drill(name, mixed(faults, asked.seed, minutes * 60), asked.seed, asked.rate, minutes * 60)
 
 
 def _arguments() -> argparse.Namespace:

@@ -6,11 +6,12 @@ import socket
 import threading
 import time
 from contextlib import suppress
+from random import Random
 from typing import TYPE_CHECKING
 
 import pytest
 
-from chaos.detour import Detour, Detours
+from chaos.detour import SEVERED_BYTES_MAX, Detour, Detours
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -95,6 +96,24 @@ def test_a_cut_resets_what_is_open_and_a_refusal_takes_nobody(detour: Detour) ->
     detour.accept()
     with line_to(detour) as line:
         assert said_back(line) == b"ping"
+
+
+def test_connections_that_are_to_be_severed_end_after_a_number_of_bytes_that_differs(detour: Detour) -> None:
+    detour.sever(Random(7))
+    heard = []
+    for _ in range(8):
+        with line_to(detour) as line, suppress(ConnectionError):
+            said = 0
+            while line.send(b"ping") and (part := line.recv(4)):
+                said += len(part)
+        heard.append(said)
+
+    assert len(set(heard)) > 4
+    assert max(heard) < SEVERED_BYTES_MAX
+    detour.accept()
+    with line_to(detour) as line:
+        for _ in range(SEVERED_BYTES_MAX // 4):
+            assert said_back(line) == b"ping"
 
 
 def test_a_delay_takes_its_time_each_way(detour: Detour) -> None:
