@@ -1,8 +1,8 @@
 """
-A way round for connections that a fault is to reach: it passes on, delays, stalls, severs, cuts or refuses them.
+A way round for connections that a fault is to reach: it passes on, delays, stalls, severs, cuts or refuses.
 
-Of our own, in 100 lines, and not toxiproxy: that needs a Go toolchain, or a download for each system, before anybody can
-run these drills; and a stall must hold new connections as a lost network does, without an answer.
+Of our own, in 100 lines, and not toxiproxy: that needs a Go toolchain, or a download for each system, before anybody
+can run these drills; and a stall must hold new connections as a lost network does, without an answer.
 """
 
 from __future__ import annotations

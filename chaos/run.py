@@ -4,7 +4,8 @@ Breaks what the processor stands on, while it works, and counts what was lost or
     python -m chaos [--seed N] [--nodes 1 3] [--faults NAME ...] [--minutes M] [--rate R] [--no-report]
 
 Each fault alone, then a random mix of --minutes, on a cluster of each size, and last what sets clocks wrong, alone and
-among the others; docs/reliability.md is written from what was found. Ends with 1 where a promise was broken, and keeps and names the folder with all ledgers and logs.
+among the others; docs/reliability.md is written from what was found. Ends with 1 where a promise was broken, and keeps
+and names the folder with all ledgers and logs.
 """
 
 from __future__ import annotations

@@ -99,7 +99,7 @@ class HttpServer:
     async def _take(self, request: web.Request) -> web.Response:
         try:
             return await self._answer(request, now_ms())
-        except HungUp:
+        except (HungUp, ConnectionResetError):  # by script, or by a client that hangs up in the middle
             if request.transport is not None:
                 request.transport.abort()
             return web.Response()  # goes nowhere
@@ -132,7 +132,7 @@ class HttpServer:
         """Take one of several messages; None where its recipient asks for a cut line."""
         try:
             return await self._recorded(request, asked, orjson.dumps(asked), began_ms)
-        except HungUp:
+        except (HungUp, ConnectionResetError):  # by script, or by a client that hangs up in the middle
             return None
 
     async def _recorded(
