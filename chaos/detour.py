@@ -145,9 +145,7 @@ class Detour:
             self._open.discard(writer)
             writer.transport.abort()
 
-    async def _pass_on(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, allowance: Allowance
-    ) -> None:
+    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, allowance: Allowance) -> None:
         """Pass on until one side closes, or nothing more is allowed; then the other side hears of it."""
         with suppress(OSError):
             while allowance.left and (chunk := await reader.read(CHUNK_BYTES)):

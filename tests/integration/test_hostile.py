@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -131,7 +130,7 @@ def test_200_mb_in_a_batch_of_200_kb_are_rejected_and_do_not_fill_the_memory(wor
     works.drained(within_s=20)
     assert (letter.reason, letter.truncated) == (Reason.TOO_LARGE, True)
     assert all(works.alive().values())
-    assert highest_mib(works, "intake") < 1_200
+    assert works.highest_mib("intake") < 1_200
     works.asked[letter.origin] = Asked(None)
 
 
@@ -160,12 +159,6 @@ def test_each_offset_of_a_batch_that_nobody_can_unpack_is_a_dead_letter_and_what
     assert {(each.reason, each.origin.topic) for each in found} == {(Reason.UNREADABLE, works.names.outbound)}
     assert all(works.alive().values())
     works.asked.update((each.origin, Asked(None)) for each in found)
-
-
-def highest_mib(works: Plant, stage: str) -> int:
-    """Return the most memory that a process has had (Linux)."""
-    status = Path(f"/proc/{works.processes[f'{stage}/0'].pid}/status").read_text(encoding="ascii")
-    return int(status.split("VmHWM:")[1].split()[0]) // 1_024
 
 
 @pytest.mark.parametrize("kind", ["a cut content", "a trailing byte", "2*10**8 copies"])

@@ -221,6 +221,11 @@ class Plant:
         """Return the whole scrape."""
         return self._get(stage, slot, "/metrics") or ""
 
+    def highest_mib(self, stage: str, slot: str = "0") -> int:
+        """Return the most memory that a process has had (Linux)."""
+        status = Path(f"/proc/{self.processes[f'{stage}/{slot}'].pid}/status").read_text(encoding="ascii")
+        return int(status.split("VmHWM:")[1].split()[0]) // 1_024
+
     def lines(self, stage: str, slot: str = "0") -> list[dict[str, Any]]:
         """Return what a process has logged."""
         raw = self.processes[f"{stage}/{slot}"].log.read_bytes().splitlines(keepends=True)

@@ -69,13 +69,23 @@ def file_name(text: str) -> str:
     """
     Return the parameter that names an attachment: plain, or in the form of RFC 2231 §4.
 
-    Only the base name: a path would let a message choose where a careless reader saves it. Only one
-    form: with two names a scanner may judge the one and a reader use the other.
+    Only the base name: a path would let a message choose where a careless reader saves it. A long one is cut
+    before its extension, by which readers choose a program. Only one form: with two names a scanner may judge
+    the one and a reader use the other.
     """
-    base = re.split(r"[/\\]", text)[-1].strip(". ")[:FOLD_CHARS] or "attachment"
+    base = _short(re.split(r"[/\\]", text)[-1].strip(". ")) or "attachment"
     if PLAIN_NAME.fullmatch(base):
         return f'filename="{base}"'
     return f"filename*=utf-8''{quote(base, safe='')}"
+
+
+def _short(name: str) -> str:
+    """Return *name* in at most FOLD_CHARS characters, which are no more than a line may hold, each as `%XX` of four."""
+    stem, dot, extension = name.rpartition(".")
+    kept = FOLD_CHARS - len(dot + extension)
+    if len(name) <= FOLD_CHARS or not stem or kept < 1:
+        return name[:FOLD_CHARS]
+    return stem[:kept] + dot + extension
 
 
 def message_id(local: str, domain: str) -> str:
