@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from processor.core.outcome import Accepted, Deferred, Outcome, Rejected, Stage, Throttled, Unknown
 from processor.core.plan import BreakerPolicy
@@ -173,3 +175,47 @@ def test_only_while_it_is_not_closed_does_a_certain_failure_cost_nothing(opened:
     assert opened.breaker.softened(DOWN) == Throttled(Reason.PROVIDER_UNAVAILABLE)
     assert opened.breaker.softened(late) is late
     assert opened.breaker.softened(SENT) is SENT
+
+
+ANSWERS: list[Outcome] = [SENT, DOWN, Unknown(Reason.ANSWER_MISSING), Rejected(Reason.PROVIDER_REJECTED), Throttled()]
+STEPS = st.lists(st.tuples(st.floats(0, 4), st.integers(0, SLOTS), st.sampled_from(ANSWERS)), max_size=150)
+
+
+@given(STEPS)
+def test_it_opens_exactly_when_its_window_says_so_and_lets_a_good_provider_have_all_calls_again(
+    steps: list[tuple[float, int, Outcome]],
+) -> None:
+    """Judged by the whole history, looked through anew for each answer, where the breaker keeps counts."""
+    bench = Bench()
+    under_way: list[float] = []  # when they began
+    ended: list[tuple[float, bool]] = []  # since it closed: when, and whether the provider failed
+    changed_at_s, opened_at_s, pause_s = 0.0, 0.0, 5.0
+
+    for wait_s, want, outcome in steps:
+        bench.wait(wait_s)
+        begun = max(0, min(want, bench.room - len(under_way)))
+        assert not begun or bench.breaker.state is State.CLOSED or bench.now_s - opened_at_s >= pause_s
+        under_way += [bench.now_s] * begun
+        if not under_way:
+            continue
+        before, began_s = bench.breaker.state, under_way.pop(0)
+        counts, fails = began_s >= changed_at_s, outcome in (DOWN, ANSWERS[2])
+        told = bench.end(outcome, began_s=began_s)
+        after = bench.breaker.state
+        assert counts or after is before
+        if before is State.CLOSED and counts:
+            ended.append((bench.now_s, fails))
+            window = [failed for at_s, failed in ended if at_s >= bench.now_s - 10]
+            assert told == [fails and len(window) >= 4 and sum(window) >= len(window) / 2]
+        if after is not before:
+            changed_at_s, ended = bench.now_s, []
+        if after is State.OPEN and before is not State.OPEN:
+            opened_at_s, pause_s = bench.now_s, min(12.0, pause_s * 2) if before is State.PROBING else pause_s
+        elif after is State.CLOSED:
+            pause_s = 5.0
+
+    bench.wait(12)
+    for _ in range(SLOTS - 1):
+        assert bench.room > 0
+        bench.end(SENT)
+    assert (bench.breaker.state, bench.room) == (State.CLOSED, SLOTS)
