@@ -143,10 +143,8 @@ class Member:
 
     def claim_again(self, places: Sequence[Place]) -> None:
         """Stop reading *places*, and start them again where the group's stable offsets say."""
-        self._consumer.incremental_unassign([TopicPartition(*place) for place in places if place in self.places])
         mine = [place for place in places if place in self.places]
-        self.places.difference_update(mine)
-        self._paused.difference_update(mine)
+        self._unassign(self._consumer, mine)
         self._come(mine)
 
     @property
@@ -270,8 +268,7 @@ class Member:
 
     def _go_on(self, place: Place, offset: int) -> None:
         if place in self.places:
-            self._consumer.incremental_unassign([TopicPartition(*place)])
-            self._paused.discard(place)
+            self._unassign(self._consumer, [place])
         self._consumer.incremental_assign([TopicPartition(*place, offset)])
         self.places.add(place)
 
@@ -311,12 +308,21 @@ class Member:
         return [place for place in places if place in self.places]
 
     def _let_go(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
-        consumer.incremental_unassign([TopicPartition(*place) for place in self._owned(partitions)])
+        self._unassign(consumer, self._owned(partitions))
         for part in partitions:
-            place = (part.topic, part.partition)
-            self.places.discard(place)
-            self._paused.discard(place)
-            self._pending.pop(place, None)
+            self._pending.pop((part.topic, part.partition), None)
+
+    def _unassign(self, consumer: Consumer, places: Sequence[Place]) -> None:
+        """
+        Fetch *places*, which are ours, no more.
+
+        A pause outlives the assignment in librdkafka (2.16.0, issue 1849), and nobody would end it when they come back;
+        ended only then, they may go on where they stood before (issue 1802).
+        """
+        consumer.resume([TopicPartition(*place) for place in places if place in self._paused])
+        consumer.incremental_unassign([TopicPartition(*place) for place in places])
+        self.places.difference_update(places)
+        self._paused.difference_update(places)
 
     # -- errors -----------------------------------------------------------------------------------
 

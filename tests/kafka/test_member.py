@@ -241,3 +241,38 @@ def test_a_paused_partition_delivers_nothing_and_goes_on_where_it_was(cluster: C
         assert member.records((topic, 0)) == [0]
         member.member.resume((topic, 0))
         member.polled_until(lambda: member.records((topic, 0)) == [0, 1])
+
+
+def test_a_partition_that_is_paused_as_it_is_claimed_again_is_read(cluster: Cluster, group: str) -> None:
+    topic = cluster.make(fresh("member"))
+    cluster.put(topic, [b"a", b"b"])
+
+    with seated(cluster.connection, group, [topic]) as member:
+        member.polled_until(lambda: len(member.records((topic, 0))) == 2)
+        member.member.pause((topic, 0))
+        member.member.claim_again([(topic, 0)])
+        member.polled_until(lambda: len(member.records((topic, 0))) == 4)
+
+        assert not member.member.paused((topic, 0))
+
+
+def test_a_partition_that_is_paused_as_it_goes_to_another_member_is_read_when_it_comes_back(
+    cluster: Cluster, group: str
+) -> None:
+    topic = cluster.make(fresh("member"), partitions=2)
+    places = {(topic, number) for number in range(2)}
+    for _, number in places:
+        cluster.put(topic, [b"a"], number)
+
+    with seated(cluster.connection, group, [topic]) as stays:
+        stays.polled_until(lambda: all(stays.records(place) for place in places))
+        for place in places:
+            stays.member.pause(place)
+        with seated(cluster.connection, group, [topic]) as comes:
+            comes.polled_until(lambda: both_own_one(stays, comes))
+            (went,) = comes.witness.owned
+        stays.polled_until(lambda: stays.witness.owned == places)
+        stays.polled_until(lambda: len(stays.records(went)) == 2)  # nothing was committed
+
+        assert not stays.member.paused(went)
+        assert stays.member.paused(*(places - {went}))
