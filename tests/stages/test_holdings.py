@@ -11,6 +11,7 @@ from processor.kafka.transactions import Commit
 from processor.stages.dispatch.calls import Start
 from processor.stages.dispatch.holdings import Holdings
 from processor.stages.dispatch.partition import SendPartition
+from processor.stages.dispatch.settling import Done
 from processor.stages.record import Record
 
 PLACE = ("comm.send.Mail.normal", 0)
@@ -45,7 +46,7 @@ def test_what_another_owner_has_committed_since_counts(holdings: Holdings) -> No
 
 
 def test_a_start_that_was_never_handed_over_is_known_once(holdings: Holdings) -> None:
-    holdings.never_begun([start(9)])
+    holdings.never_begun([start(9)], {PLACE})
     holdings.let_go([PLACE])
     entry = Entry(9, frozenset({9}), frozenset())
     holdings.take(PLACE, SendPartition("Mail", Lane.NORMAL, Journal.restored(entry)), entry)
@@ -55,7 +56,7 @@ def test_a_start_that_was_never_handed_over_is_known_once(holdings: Holdings) ->
 
 
 def test_a_start_that_another_member_may_have_made_is_in_doubt(holdings: Holdings) -> None:
-    holdings.never_begun([start(9)])
+    holdings.never_begun([start(9)], {PLACE})
 
     holdings.disown([PLACE])
 
@@ -63,8 +64,55 @@ def test_a_start_that_another_member_may_have_made_is_in_doubt(holdings: Holding
 
 
 def test_a_start_whose_commit_did_not_count_is_forgotten(holdings: Holdings) -> None:
-    holdings.never_begun([start(9)])
+    holdings.never_begun([start(9)], {PLACE})
 
     holdings.take(PLACE, SendPartition("Mail", Lane.NORMAL, Journal.restored(NOTHING)), NOTHING)
 
     assert holdings.take_unbegun(PLACE, 9) is None
+
+
+def test_a_start_of_a_tick_in_which_its_partition_went_away_is_in_doubt(holdings: Holdings) -> None:
+    holdings.mark([], [start(9)])
+    holdings.disown([PLACE])
+    holdings.let_go([PLACE])
+    holdings.never_begun([start(9)], set())  # the tick ends only now, and nobody knows how
+    holdings.undo({PLACE}, [], [start(9)])
+
+    come_back(holdings, started=9)
+
+    assert holdings.take_unbegun(PLACE, 9) is None
+
+
+def come_back(holdings: Holdings, *, started: int) -> None:
+    """Take the partition again, in which somebody has started an offset."""
+    entry = Entry(started, frozenset({started}), frozenset())
+    holdings.take(PLACE, SendPartition("Mail", Lane.NORMAL, Journal.restored(entry)), entry)
+
+
+def test_the_result_of_a_call_waits_for_its_partition(holdings: Holdings) -> None:
+    answered = Done(PLACE, 9, [], provider="Mail")
+    holdings.begun([start(9)])
+    holdings.settle(answered)
+    holdings.let_go([PLACE])
+
+    come_back(holdings, started=9)
+
+    assert holdings.adopts(PLACE, 9)
+    assert holdings.take_done() == [answered]
+
+
+@pytest.mark.parametrize("undone", [False, True])
+def test_what_was_to_move_elsewhere_is_in_doubt_once_another_owner_has_started_it(
+    holdings: Holdings, undone: bool
+) -> None:
+    moved = Done(PLACE, 9, [])
+    holdings.done.append(moved)
+    if undone:
+        holdings.let_go([PLACE])
+        holdings.undo({PLACE}, [moved], [])
+    else:
+        holdings.let_go([PLACE])
+
+    come_back(holdings, started=9)
+
+    assert not holdings.adopts(PLACE, 9)

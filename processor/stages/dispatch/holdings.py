@@ -1,6 +1,6 @@
 """What a dispatch loop holds: its partitions, the starts under way, and the results that are not published yet."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from processor.kafka.committed import Place
 from processor.kafka.journal import Entry, decode, furthest
@@ -15,7 +15,7 @@ class Holdings:
     The state that a tick changes, and takes back where it comes to nothing.
 
     *in_flight*: started by this process and not settled, whether the partition is still ours or not.
-    *done*: settled, to be published with the next tick. *orphans*: settled while the partition was away.
+    *done*: settled, to be published with the next tick. *orphans*: settled starts whose partition is away.
     *unbegun*: starts of a tick that may have been committed or not; nobody has called them while we stay the owner.
     """
 
@@ -52,13 +52,20 @@ class Holdings:
     def let_go(self, places: Sequence[Place]) -> list[SendPartition]:
         """Hold these no more, and return them; results for them wait as orphans."""
         gone = set(places)
-        self._orphans |= {(each.place, each.offset): each for each in self.done if each.place in gone}
+        for each in self.done:
+            if each.place in gone:
+                self._put_by(each)
         self.done = [each for each in self.done if each.place not in gone]
         return [part for place in places if (part := self.partitions.pop(place, None)) is not None]
 
-    def never_begun(self, starts: Sequence[Start]) -> None:
-        """Remember starts of a tick whose outcome is not known: they were not handed over to be called."""
-        self._unbegun |= {(start.record.place, start.record.offset): start for start in starts}
+    def never_begun(self, starts: Sequence[Start], ours: Collection[Place]) -> None:
+        """
+        Remember starts of a tick whose outcome is not known: they were not handed over to be called.
+
+        Only of partitions that stayed *ours* all the while: another owner of the others may begin them.
+        """
+        mine = [start for start in starts if start.record.place in ours]
+        self._unbegun |= {(start.record.place, start.record.offset): start for start in mine}
 
     def disown(self, places: Sequence[Place]) -> None:
         """Take note that another member may own *places*, and begin what we never did."""
@@ -79,7 +86,17 @@ class Holdings:
             if done.place in self.partitions:
                 self.done.append(done)
             else:
-                self._orphans[key] = done
+                self._put_by(done)
+
+    def _put_by(self, done: Done) -> None:
+        """
+        Keep the result of a start while its partition is away.
+
+        What was no start of ours is judged anew: a start that the journal shows when the partition is back is another
+        owner's by then, and was perhaps called.
+        """
+        if done.is_of_start:
+            self._orphans[done.place, done.offset] = done
 
     def adopts(self, place: Place, offset: int) -> bool:
         """Tell whether a start that has no result is ours: still under way, or ended while its partition was away."""
@@ -125,7 +142,7 @@ class Holdings:
                 self.partitions[each.place].journal.finished.discard(each.offset)
                 self.done.append(each)
             else:
-                self._orphans[each.place, each.offset] = each
+                self._put_by(each)
         back: dict[Place, list[Start]] = {}
         for start in starts:
             back.setdefault(start.record.place, []).append(start)

@@ -238,7 +238,7 @@ class DispatchLoop:
         if fate is Fate.ABORTED:
             self._ticked_at_s = self._clock.monotonic_s() + _ABORT_PAUSE_S
         elif fate is Fate.UNKNOWN:
-            self._holdings.never_begun(starts)
+            self._holdings.never_begun(starts, self._member.places)
         return fate is Fate.COMMITTED
 
     def _begin(self, starts: Sequence[Start]) -> None:

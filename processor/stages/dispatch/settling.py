@@ -44,6 +44,11 @@ class Done(NamedTuple):
     outputs: list[Output]
     provider: str | None = None  # whose slot it frees
 
+    @property
+    def is_of_start(self) -> bool:
+        """Tell whether it settles a start of this process, and no doubt, move or letter of what it has not started."""
+        return self.provider is not None
+
 
 class Settling:
     """Settles results of one dispatch loop."""
