@@ -98,7 +98,7 @@ class Member:
         self._asked: Future[Mapping[Place, Committed | None]] | None = None
         self._ask_at_s = 0.0
         self._connection = connection
-        self._admin = AdminClient(connection.common())
+        self._admin: AdminClient | None = None  # of who trims
         self._committed = CommittedOffsets(connection, group)
         self._settings = connection.consumer(group, instance, queue_kbytes=queue_kbytes)
         self._topics = list(topics)
@@ -116,6 +116,8 @@ class Member:
             self._advance()
             timeout_s = min(timeout_s, _ASK_AGAIN_S)
         self._stepped.clear()
+        if self._admin is not None:
+            self._admin.poll(0)  # it keeps what it has to tell, such as connections that failed, until then
         messages = self._consumer.consume(1, timeout_s)
         if messages and most > 1:
             messages += self._consumer.consume(most - 1, 0)
@@ -179,13 +181,15 @@ class Member:
 
         While a leader is away librdkafka 2.16.0 keeps two threads busy with such a request for as long as it may take.
         """
+        if self._admin is None:
+            self._admin = AdminClient(self._connection.common())
         asked = [TopicPartition(topic, partition, mark) for (topic, partition), mark in marks.items()]
         futures = self._admin.delete_records(asked, request_timeout=_TRIM_S)
         return {(part.topic, part.partition): future for part, future in futures.items()}
 
     def trim_failed(self) -> None:
         """Ask with another client from now on: that one goes on asking a leader that has gone, until it is back."""
-        self._admin = AdminClient(self._connection.common())
+        self._admin = None
 
     def close(self) -> None:
         """Leave the group. Raises `Stayed` where the partitions wait for the end of the session instead."""

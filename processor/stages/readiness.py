@@ -5,10 +5,8 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Final, Protocol, Self
 
-from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
-
 from processor.kafka.connection import Connection
+from processor.kafka.counts import Counts
 from processor.logs import logger
 from processor.metrics import Health
 
@@ -42,7 +40,7 @@ class Readiness:
     ) -> None:
         """Watch *loops*; Kafka is asked about *topic*."""
         self._topic = topic
-        self._admin = AdminClient(connection.common())
+        self._counts = Counts(connection, answer_s=_ANSWER_S)
         self._loops = loops
         self._health = health
         self._stopping = stopping
@@ -76,9 +74,7 @@ class Readiness:
             (log.info if ready else log.warning)("process.ready" if ready else "process.not_ready", state=state)
 
     def _judged(self) -> tuple[bool, str]:
-        try:
-            self._admin.list_topics(topic=self._topic, timeout=_ANSWER_S)
-        except KafkaException:
+        if not self._counts.answered(self._topic):
             return False, "kafka away"
         if not all(loop.joined for loop in self._loops):
             return False, "joining"
