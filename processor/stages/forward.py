@@ -23,6 +23,7 @@ CLEAN: Final = "clean"
 """Commit metadata of an owner that left on purpose; any other end may have been the fault of a record."""
 
 _LOOKAHEAD_BYTES: Final = 67_108_864
+"""Of all partitions together; up to twice as much is held while nothing can be forwarded."""
 _POLL_MAX_S: Final = 0.1
 _HOLD_MS: Final = 500  # until what could not be decided (the registry is away) is tried again
 _UNTIL_KNOWN: Final = 1 << 62  # held, until its stage knows what it has to know
@@ -191,6 +192,9 @@ class ForwardLoop:
             part = partitions.get(record.place)
             if part is not None:
                 part.add(record)
+        for place, part in partitions.items():
+            if part.brims and not self._member.paused(place):
+                self._member.pause(place)
 
     def listen(self, timeout_s: float) -> None:
         """Read a little, and decide nothing."""
@@ -320,8 +324,8 @@ class ForwardLoop:
         offset = max(committed.offset, known)
         if offset > committed.offset:
             self._ticks.commit_lost(place)
-        share = _LOOKAHEAD_BYTES // max(1, len(self._seat.topics))
-        part = self._partitions[place] = Lookahead(self._decider.wait_ms(place[0]), share, offset)
+        part = self._partitions[place] = Lookahead(self._decider.wait_ms(place[0]), _LOOKAHEAD_BYTES, offset)
+        self._share_memory()
         if self._memory is not None:
             self._learned, part.held_until_ms = False, _UNTIL_KNOWN
             self._memory.begin(place)
@@ -375,3 +379,8 @@ class ForwardLoop:
             self._suspect.pop(place, None)
             if self._memory is not None:
                 self._memory.forget(place)
+        self._share_memory()
+
+    def _share_memory(self) -> None:
+        for part in self._partitions.values():
+            part.bytes_max = _LOOKAHEAD_BYTES // len(self._partitions)

@@ -62,14 +62,22 @@ class Lookahead:
     @property
     def full(self) -> bool:
         """Tell whether nothing more should be read."""
-        return len(self.records) >= RECORDS_MAX or self.size_bytes >= self.bytes_max
+        return self._is_beyond(1.0)
+
+    @property
+    def brims(self) -> bool:
+        """Tell whether nothing more may be read, whatever it makes late: what came is not forwarded for now."""
+        return self._is_beyond(2.0)
+
+    def _is_beyond(self, times: float) -> bool:
+        return len(self.records) >= times * RECORDS_MAX or self.size_bytes >= times * self.bytes_max
 
     def wants_pause(self, now_ms: int) -> bool:
-        """Tell whether fetching can stop for seconds without making anything late."""
+        """Tell whether fetching can stop for seconds without making anything late, or has to."""
         ready_ms = self.head_ready_ms()
-        return self.full and ready_ms is not None and ready_ms - now_ms > PAUSE_BEYOND_MS
+        return self.brims or (self.full and ready_ms is not None and ready_ms - now_ms > PAUSE_BEYOND_MS)
 
     def wants_more(self, now_ms: int) -> bool:
-        """Tell whether a paused partition must deliver again."""
+        """Tell whether a paused partition must deliver again, and may."""
         ready_ms = self.head_ready_ms()
-        return ready_ms is None or ready_ms - now_ms < RESUME_AHEAD_MS
+        return ready_ms is None or (ready_ms - now_ms < RESUME_AHEAD_MS and not self._is_beyond(1.5))

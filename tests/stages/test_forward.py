@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from processor.kafka.committed import Committed
+from processor.kafka.departure import Stayed
 from processor.kafka.transactions import Commit, Output
 from processor.metrics import Health
 from processor.stages.clock import SystemClock
@@ -18,6 +19,8 @@ from tests.support.eventually import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+
+    import pytest
 
     from processor.kafka.committed import Place
     from processor.stages.forward import Memory
@@ -177,6 +180,75 @@ def test_a_partition_waits_until_it_is_known_what_it_has_seen_and_the_others_go_
 
     assert sorted(memory.begun) == sorted(memory.forgotten) == [0, 1]
     assert memory.closed
+
+
+class Undecided(Copier):
+    """A copier that can decide nothing for now, as where the registry is away."""
+
+    away = True
+
+    def decide(self, records: Sequence[Record], *, suspect: bool) -> list[list[Output]]:
+        return [] if self.away else super().decide(records, suspect=suspect)
+
+
+def test_no_more_is_read_than_may_be_held_while_nothing_can_be_decided(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("processor.stages.lookahead.RECORDS_MAX", 200)
+    topic, group, copier = cluster.make(fresh("in")), fresh("group"), Undecided(cluster.make(fresh("out")))
+    cluster.put(topic, [b"%d" % n for n in range(5_000)])
+
+    with forwarding(cluster, group, topic, copier) as loop:
+        eventually(lambda: loop._member.paused((topic, 0)), within_s=20)
+        assert len(loop._partitions[topic, 0].records) <= 2 * 200 + 100
+        copier.away = False
+        eventually(lambda: len(copier.decided) == 5_000, within_s=30, what=lambda: len(copier.decided))
+
+    assert values(cluster, copier.to) == [b"%d" % n for n in range(5_000)]
+
+
+class Barred:
+    """Ticks that are aborted again and again."""
+
+    may_commit = False
+
+    def __init__(self, loop: ForwardLoop, tries: int) -> None:
+        self.loop = loop
+        self.left = tries
+        self.most = 0
+
+    def commit(self, outputs: Iterable[Output], commits: dict[Place, Commit], meanwhile: object) -> Fate:
+        list(outputs)
+        self.left -= 1
+        return Fate.ABORTED if self.left else Fate.COMMITTED
+
+    def wait(self) -> None:
+        self.loop.listen(0.05)
+        self.most = max(self.most, *(len(part.records) for part in self.loop._partitions.values()))
+
+
+def test_no_more_is_read_than_may_be_held_while_nothing_can_be_committed(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("processor.stages.lookahead.RECORDS_MAX", 50)
+    topic, copier = cluster.make(fresh("in")), Copier("nowhere")
+    cluster.put(topic, [b"%d" % n for n in range(5_000)])
+    seat = Seat("intake", fresh("group"), "0", {topic: 1}, (cluster.make(fresh("probed")), 0))
+    loop = ForwardLoop(cluster.connection, seat, copier, SystemClock(), Health(), tick_records_max=100)
+
+    def claimed() -> bool:
+        loop._member.prove(loop._member.unproven() or 0)
+        loop.listen(0.05)
+        return bool(loop._partitions) and bool(loop._partitions[topic, 0].records)
+
+    eventually(claimed, within_s=20)
+    barred = Barred(loop, tries=40)
+    loop._ticks = barred  # type: ignore[assignment] # a broker cannot be asked to abort at this moment
+    loop._tick(loop._ready())
+    with suppress(Stayed):
+        loop._member.close()
+
+    assert 0 < barred.most <= 2 * 50 + 100
 
 
 def record(topic: str, number: int, offset: int) -> Record:

@@ -125,6 +125,9 @@ class DispatchLoop:
     def listen(self, timeout_s: float) -> None:
         """Read records into their partitions; nothing begins before the next tick."""
         self._reading.take_in(self._member.poll(POLL_RECORDS_MAX, timeout_s))
+        for place, part in self._holdings.partitions.items():
+            if part.brims():
+                self._member.pause(place)
 
     # -- results in ---------------------------------------------------------------------------------
 

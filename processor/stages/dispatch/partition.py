@@ -108,6 +108,10 @@ class SendPartition:
         held = len(self.waiting) + len(self.later)
         return held >= self._enough() or self.size_bytes >= HELD_BYTES_MAX
 
+    def brims(self) -> bool:
+        """Tell whether nothing more may be read, whatever the rate: what came is not started for now."""
+        return len(self.waiting) + len(self.later) >= HELD_MAX or self.size_bytes >= HELD_BYTES_MAX
+
     def wants_more(self) -> bool:
         """Tell whether half of that has gone."""
         held = len(self.waiting) + len(self.later)

@@ -26,6 +26,7 @@ log = logger()
 _POLL_S: Final = 0.02
 _SETTLE_S: Final = 1.0  # how often a commit may do nothing but move on
 _AHEAD: Final = 20_000  # receipts beyond the last commit that are read before a partition has caught up
+_LADEN: Final = 20_000  # receipts and events that wait: nothing more is read before they have gone
 
 
 class End(NamedTuple):
@@ -162,11 +163,12 @@ class JoinLoop:
             TICK.labels(self._seat.loop).observe(self._clock.monotonic_s() - now_s)
 
     def _flow(self) -> None:
-        """Read no further in a partition that is still behind."""
+        """Read no further in a partition that is still behind, and in none while too much waits."""
+        laden = self._is_laden()
         for place, part in self._join.parts.items():
-            if not part.behind:
+            if not part.behind and not laden:
                 self._member.resume(place)
-            elif part.read_to > part.done.read_to + _AHEAD:
+            elif laden or part.read_to > part.done.read_to + _AHEAD:
                 self._member.pause(place)
 
     def _observe(self) -> None:
@@ -200,6 +202,12 @@ class JoinLoop:
     def listen(self, timeout_s: float) -> None:
         """Read a little, and join nothing."""
         self._poll(self._most // 10 + 1, timeout_s)
+        if self._is_laden():
+            for place in self._join.parts:
+                self._member.pause(place)
+
+    def _is_laden(self) -> bool:
+        return len(self._inbox) + sum(len(part.outputs) for part in self._join.parts.values()) >= _LADEN
 
     # -- what the member tells --------------------------------------------------------------------
 
