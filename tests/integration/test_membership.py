@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
@@ -121,6 +122,28 @@ def test_who_wakes_up_without_its_partitions_begins_no_call_for_them(works: Plan
     assert works.terminate("dispatch", "1") == 0
     eventually(lambda: not works.lag(), within_s=30, what=works.lag)
     works.check()
+
+
+def test_what_waits_in_partitions_that_stay_goes_on_while_slow_calls_of_others_are_awaited(works: Plant) -> None:
+    works.sandbox.script({"default": {"rule": "accept", "delay_ms": 300}, "slow": "slow-9s"})
+    slow, word = fresh("slow"), fresh("stays")
+    works.ask(message(f"{word}-{n}", "SMS") for n in range(600))  # for some twenty seconds
+    works.ask(message(f"{slow}-{n}", to="slow@example.com") for n in range(6))
+    eventually(lambda: called(works, slow) == 6, within_s=10)
+
+    works.start("dispatch", slot="1")
+    eventually(lambda: assigned(works, "1"), within_s=20)
+    works.drained(within_s=60)
+
+    at_ms = sorted(e.first_byte_ms for e in works.sandbox.entries() if (e.message_id or "").startswith(word))
+    assert max(later - sooner for sooner, later in pairwise(at_ms)) < 3_000
+    assert works.check().in_doubt == set()
+    assert works.terminate("dispatch", "1") == 0
+    works.sandbox.script(SLOW)
+
+
+def called(works: Plant, word: str) -> int:
+    return sum((entry.message_id or "").startswith(word) for entry in works.sandbox.entries())
 
 
 def test_a_provider_and_partitions_that_are_added_are_served_once_their_processes_have_restarted(

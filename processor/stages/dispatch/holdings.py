@@ -78,6 +78,14 @@ class Holdings:
 
     # -- results ------------------------------------------------------------------------------------
 
+    def owes(self, places: Collection[Place]) -> bool:
+        """Tell whether starts of *places* are under way, or have results that are not published yet."""
+        return any(place in places for place, _ in self.in_flight) or any(each.place in places for each in self.done)
+
+    def owes_any(self) -> bool:
+        """Tell the same of all partitions."""
+        return bool(self.in_flight or self.done)
+
     def settle(self, done: Done) -> None:
         """Keep the result of a call, unless another owner has settled it meanwhile."""
         key = (done.place, done.offset)

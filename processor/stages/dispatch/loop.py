@@ -9,6 +9,7 @@ calls of what was admitted begun.
 
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import chain, islice
 from typing import Final
 
@@ -109,7 +110,7 @@ class DispatchLoop:
             self._collect()
             self._tick()
         self._caller.cancel()
-        self._settle_rest(self._clock.monotonic_s() + _REVOKE_GRACE_S, lambda: bool(self._holdings.in_flight))
+        self._settle_rest(self._holdings.owes_any)
 
     # -- records in ---------------------------------------------------------------------------------
 
@@ -280,13 +281,13 @@ class DispatchLoop:
         self._ticks.hold(place)
 
     def revoked(self, places: Sequence[Place]) -> None:
-        """Stop admitting, finish what is under way within bounds, commit, let go."""
+        """Admit nothing more of them, finish what is under way within bounds, commit, let go; the others go on."""
         self._caller.withdraw(places)
         self._holdings.disown(places)
         if self._ticks.may_commit:
-            gone = set(places)
-            deadline_s = self._clock.monotonic_s() + _REVOKE_GRACE_S
-            self._settle_rest(deadline_s, lambda: any(place in gone for place, _ in self._holdings.in_flight))
+            for gate in self._gates.values():
+                gate.places.difference_update(places)
+            self._settle_rest(partial(self._holdings.owes, frozenset(places)))
         self.forget(places)
 
     def lost(self, places: Sequence[Place]) -> None:
@@ -306,16 +307,15 @@ class DispatchLoop:
             part.journal.read_to(offset)
             part.dirty = True
 
-    def _settle_rest(self, deadline_s: float, unsettled: Callable[[], bool]) -> None:
+    def _settle_rest(self, unsettled: Callable[[], bool]) -> None:
         """Tick without polling until nothing is unsettled; for the end of a run and for revocations."""
-        stopping, self._stopping = self._stopping, True
+        deadline_s = self._clock.monotonic_s() + _REVOKE_GRACE_S
         while True:
             self._collect()
             self._tick(lambda: self._clock.monotonic_s() < deadline_s)
-            if self._clock.monotonic_s() >= deadline_s or not (unsettled() or self._holdings.done):
+            if self._clock.monotonic_s() >= deadline_s or not unsettled():
                 break
             self._caller.wait(_SETTLE_WAIT_S)
-        self._stopping = stopping
 
     def forget(self, places: Sequence[Place]) -> None:
         """Let partitions go; what is under way for them goes on."""
