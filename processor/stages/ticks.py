@@ -128,10 +128,7 @@ class Ticks:
         try:
             self._start()
             while not stopping.is_set():
-                self.beat()
-                if self._broken:
-                    self._begin_again()
-                self._prove()
+                self.recover()
                 come_round()
             finish()
         except Abandoned:
@@ -159,6 +156,13 @@ class Ticks:
             yield
         finally:
             self._under_way = False
+
+    def recover(self) -> None:
+        """Begin again where nobody knows what the last tick came to, and prove the coordinator of what came."""
+        self.beat()
+        if self._broken:
+            self._begin_again()
+        self._prove()
 
     def beat(self) -> None:
         """Say that the loop is alive."""

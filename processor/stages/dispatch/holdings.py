@@ -1,6 +1,7 @@
 """What a dispatch loop holds: its partitions, the starts under way, and the results that are not published yet."""
 
 from collections.abc import Collection, Sequence
+from itertools import chain
 
 from processor.kafka.committed import Place
 from processor.kafka.journal import Entry, decode, furthest
@@ -81,6 +82,10 @@ class Holdings:
     def owes(self, places: Collection[Place]) -> bool:
         """Tell whether starts of *places* are under way, or have results that are not published yet."""
         return any(place in places for place, _ in self.in_flight) or any(each.place in places for each in self.done)
+
+    def remembers(self, places: Collection[Place] | None) -> bool:
+        """Tell whether anything waits for one of *places*, or for any partition at all, to come back."""
+        return any(places is None or place in places for place, _ in chain(self._orphans, self._unbegun))
 
     def owes_any(self) -> bool:
         """Tell the same of all partitions."""

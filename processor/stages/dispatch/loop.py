@@ -100,17 +100,27 @@ class DispatchLoop:
         self._observe()
 
     def _finish(self) -> None:
-        """Begin nothing more; wait for what is under way, within the grace, and settle it."""
+        """
+        Begin nothing more; wait for what is under way, within the grace, and settle it.
+
+        Where it is not known what the last tick came to, that is found out first: results of partitions that are still
+        ours would be in doubt for their next owner.
+        """
         self._stopping = True
         self._caller.withdraw(None)
         deadline_s = self._clock.monotonic_s() + self._stop_grace_s
-        while self._holdings.in_flight and self._clock.monotonic_s() < deadline_s:
-            self._ticks.beat()
+        while self._owes() and self._clock.monotonic_s() < deadline_s:
+            self._ticks.recover()
             self.listen(_BUSY_POLL_S)
             self._collect()
             self._tick()
         self._caller.cancel()
         self._settle_rest(self._holdings.owes_any)
+
+    def _owes(self) -> bool:
+        """Tell whether anything is under way, or has ended and may still be published by us."""
+        unclear = not self._ticks.may_commit or self._member.is_asking
+        return self._holdings.owes_any() or self._holdings.remembers(None if unclear else self._member.places)
 
     # -- records in ---------------------------------------------------------------------------------
 
