@@ -78,10 +78,9 @@ class Samples:
         return {name: _growth(samples) for (name, _), samples in sorted(late.items()) if len(samples) >= LEAST}
 
     def grown(self) -> list[str]:
-        """Return which processes were not flat, where they were looked at for long enough."""
-        if (time.monotonic() - self._began_s) / 2 < LEAST_MIN * 60:
-            return []
-        return [f"{name}: {growth}" for name, growth in self.growth().items() if not growth.is_flat]
+        """Return which processes were not flat, of those that were there for long enough: a young one grows."""
+        old = {name for (name, _), taken in self.taken.items() if taken[-1].at_s - taken[0].at_s >= 2 * LEAST_MIN * 60}
+        return [f"{name}: {growth}" for name, growth in self.growth().items() if name in old and not growth.is_flat]
 
     def _run(self) -> None:
         while not self._stop.wait(EVERY_S):
@@ -97,7 +96,10 @@ class Samples:
 
 
 def _growth(samples: list[Sample]) -> Growth:
-    minutes = [each.at_s / 60 for each in samples]
-    memory, _ = linear_regression(minutes, [each.memory_kib for each in samples])
-    files, _ = linear_regression(minutes, [each.files for each in samples])
+    memory, _ = linear_regression([each.at_s / 60 for each in samples], [each.memory_kib for each in samples])
+    least: dict[int, int] = {}  # of each minute: connections come and go with the faults, and what leaks stays
+    for each in samples:
+        minute = int(each.at_s // 60)
+        least[minute] = min(each.files, least.get(minute, each.files))
+    files = linear_regression(list(least), list(least.values()))[0] if len(least) > 1 else 0.0
     return Growth(samples[-1].memory_kib, round(memory, 1), samples[-1].files, round(files, 2))

@@ -48,4 +48,12 @@ def test_growth_is_the_slope_of_what_was_sampled() -> None:
     assert _growth(samples) == (1_118, 120.0, 7, 0.0)
     assert _growth(samples).is_flat
     assert not _growth([each._replace(memory_kib=each.memory_kib * 10) for each in samples]).is_flat
-    assert not _growth([Sample(second, 1_000, second // 10) for second in range(60)]).is_flat
+    assert not _growth([Sample(second, 1_000, second // 10) for second in range(600)]).is_flat
+
+
+def test_files_that_come_and_go_are_no_growth_and_files_that_stay_are() -> None:
+    coming = [Sample(second, 1_000, 100 + 70 * (second % 60 > 30)) for second in range(1_200)]
+    staying = [each._replace(files=each.files + int(each.at_s) // 60 * 2) for each in coming]
+
+    assert _growth(coming).is_flat
+    assert _growth(staying).files_per_min == 2
