@@ -11,6 +11,7 @@ from confluent_kafka.admin import AdminClient
 from processor.kafka.committed import Committed, CommittedOffsets, Place
 from processor.kafka.connection import Connection
 from processor.kafka.departure import leave
+from processor.kafka.transactions import Aborted
 
 _ASK_AGAIN_S: Final = 0.02
 _FENCED_AGAIN_S: Final = 60.0
@@ -70,6 +71,9 @@ class Member:
     Nothing is asked before the user has written to the group's coordinator since the partition came, and said so
     with `prove`: a coordinator that has read half its log tells offsets that are older, or none, and only a write
     finds that out (Apache Kafka 4.3.1, docs/architecture.md).
+
+    What was given to this member is its own for as long as the group knows it under the same id, and no longer: the
+    client may be expelled and join again without a word (`_is_displaced`).
     """
 
     def __init__(
@@ -103,6 +107,7 @@ class Member:
         self._settings = connection.consumer(group, instance, queue_kbytes=queue_kbytes)
         self._topics = list(topics)
         self._fenced_at_s = -inf
+        self._member_id = ""  # under which we were given what we have
         self._consumer = self._joined()
 
     def poll(self, most: int, timeout_s: float) -> Iterator[Message]:
@@ -121,11 +126,21 @@ class Member:
         messages = self._consumer.consume(1, timeout_s)
         if messages and most > 1:
             messages += self._consumer.consume(most - 1, 0)
+        if self._is_displaced() and self._consumer.memberid():
+            self._join_again()
+            return iter(())
         return (message for message in messages if message.error() is None or self._heard(message))
 
     def metadata(self) -> Any:
-        """Return the proof of membership that a transaction's offsets carry."""
-        return self._consumer.consumer_group_metadata()
+        """
+        Return the proof of membership that a transaction's offsets carry.
+
+        Raises `Aborted` where it would be that of another membership than the one we were given our partitions in.
+        """
+        proof = self._consumer.consumer_group_metadata()
+        if self._is_displaced():
+            raise Aborted("DISPLACED")
+        return proof
 
     def pause(self, place: Place) -> None:
         """Fetch no more of *place*; what was fetched and not yet polled is fetched again later."""
@@ -204,9 +219,20 @@ class Member:
         consumer.subscribe(self._topics, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost)
         return consumer
 
-    def _join_again(self, error: KafkaError) -> None:
+    def _is_displaced(self) -> bool:
         """
-        Join as a new consumer; raises where this one was fenced a moment after the one before.
+        Tell whether the group knows us under another id than when it gave us what we have, or under none.
+
+        It has expelled us then, and another member may have had our partitions since. librdkafka (2.16.0) does not
+        always say so: a member whose way to Kafka was stalled twice, within a rebalance that waited for a dead member,
+        was expelled, joined again, was given back what it had held 17 s before, and went on with what it had read
+        then. Its commits counted, and put the group's back (a drill on three nodes, 2026-11-27).
+        """
+        return bool(self.places or self._pending) and (self._consumer.memberid() or "") != self._member_id
+
+    def _fenced(self, error: KafkaError) -> None:
+        """
+        Join again; raises where this consumer was fenced a moment after the one before.
 
         A consumer is fenced when another one has its instance id. That may be itself: where the coordinator fails
         over, an answer to its own joining gets lost, and it joins once more beside itself (Apache Kafka 4.3.1, as a
@@ -216,19 +242,25 @@ class Member:
         if now_s - self._fenced_at_s < _FENCED_AGAIN_S:
             raise KafkaException(error)
         self._fenced_at_s = now_s
+        self._join_again()
+
+    def _join_again(self) -> None:
+        """Join as a new consumer, which remembers nothing of what this one had."""
         self.joined, self._asked = False, None
-        fenced, self._consumer = self._consumer, self._joined()
+        left, self._consumer = self._consumer, self._joined()
         lost = list(self.places)
         self.places.clear()
         self._paused.clear()
         self._pending.clear()
         self._owner.lost(lost)
-        fenced.close()
+        left.close()
 
     # -- partitions that come ---------------------------------------------------------------------
 
     def _on_assign(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
         self.joined = True
+        if not (self.places or self._pending):
+            self._member_id = consumer.memberid() or ""
         self._come((part.topic, part.partition) for part in partitions)
         # Assigned for real once the stable offset is known; nothing is fetched until then.
         consumer.incremental_assign([])
@@ -295,9 +327,11 @@ class Member:
 
     def _on_revoke(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
         if consumer is not self._consumer:
-            return  # it was fenced, and says goodbye: what it had is lost already
-        owned = self._owned(partitions)
-        self._owner.revoked(owned)
+            return  # it was left behind, and says goodbye: what it had is lost already
+        if self._is_displaced():
+            self._owner.lost(self._owned(partitions))
+        else:
+            self._owner.revoked(self._owned(partitions))
         self._let_go(consumer, partitions)
 
     def _on_lost(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
@@ -338,7 +372,7 @@ class Member:
         topic, partition = message.topic(), message.partition()
         # A fatal error comes as a record of no topic whose `fatal()` is False: its code alone says so.
         if error.code() == KafkaError._FATAL:  # noqa: SLF001
-            self._join_again(error)
+            self._fenced(error)
             return False
         if topic is None or partition is None:
             if error.fatal():

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum, auto
+from functools import partial
 from math import inf
 from typing import Final, Protocol
 from zlib import crc32
@@ -196,16 +197,16 @@ class Ticks:
         meanwhile: Callable[[], bool] | None = None,
     ) -> Fate:
         """Run one tick; *meanwhile* is for those who may not poll, because a poll has called them."""
-        membership = self.member.metadata()
-        return self._fate(lambda: self._transactions.run(outputs, commits, membership, meanwhile or self.meanwhile))
+        patience = meanwhile or self.meanwhile
+        return self._fate(lambda: self._transactions.run(outputs, commits, self.member.metadata(), patience))
 
     def _prove(self) -> None:
         """Write to the group's coordinator where partitions have come: what it tells of them counts only then."""
         coming = self.member.unproven()
         if coming is None or self._clock.monotonic_s() < self._prove_from_s:
             return
-        membership = self.member.metadata()
-        if self._fate(lambda: self._transactions.probe(self._probed, membership, self.meanwhile)) is Fate.COMMITTED:
+        probe = partial(self._transactions.probe, self._probed)
+        if self._fate(lambda: probe(self.member.metadata(), self.meanwhile)) is Fate.COMMITTED:
             self.member.prove(coming)
         else:
             self._prove_from_s = self._clock.monotonic_s() + _PROVE_AGAIN_S

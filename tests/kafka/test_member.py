@@ -6,10 +6,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from confluent_kafka import Producer, TopicPartition
+from confluent_kafka import Consumer, Producer, TopicPartition
 
 from processor.kafka.committed import Committed
 from processor.kafka.departure import Stayed
+from processor.kafka.transactions import Aborted
 from tests.kafka.owners import Seated, seated
 from tests.support.cluster import TIMEOUT_S, fresh
 
@@ -226,6 +227,43 @@ def test_a_partition_claimed_again_starts_where_the_group_stands_now(cluster: Cl
 
     assert member.witness.claims[topic, 0] == Committed(1, "again")
     assert member.records((topic, 0)) == [0, 1, 2, 1, 2]
+
+
+class Renamed(Consumer):
+    """A consumer that the group has expelled, and knows under another id by now, without a word to its user."""
+
+    alias: str | None = None
+
+    def memberid(self) -> str:
+        return super().memberid() if self.alias is None else self.alias
+
+
+def test_a_member_that_was_expelled_and_joined_again_unnoticed_commits_nothing_and_begins_anew(
+    cluster: Cluster, group: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("processor.kafka.member.Consumer", Renamed)
+    topic = cluster.make(fresh("member"))
+    cluster.put(topic, [b"a", b"b"])
+    cluster.commit(group, {(topic, 0): (1, "")})
+
+    with seated(cluster.connection, group, [topic], instance="a") as member:
+        until_it_has(member, topic, 1)
+        for alias in ("", "another"):
+            member.member._consumer.alias = alias  # type: ignore[attr-defined] # of Renamed
+            with pytest.raises(Aborted, match="DISPLACED"):
+                member.member.metadata()
+        until_it_has(member, topic, 2)
+        member.member.metadata()
+
+    what = [told for told in member.witness.told if told[0] != "end"]
+    place = (topic, 0)
+    assert what[:5] == [
+        ("claimed", place, 1),
+        ("record", place, 1),
+        ("lost", place, -1),
+        ("claimed", place, 1),
+        ("record", place, 1),
+    ]
 
 
 def test_a_paused_partition_delivers_nothing_and_goes_on_where_it_was(cluster: Cluster, group: str) -> None:
