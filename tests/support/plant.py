@@ -136,6 +136,7 @@ class Plant:
         self.specs = specs_of(self.settings)
         Topics(self.cluster.connection).apply(self.specs, self.settings.kafka.replication_factor)
         self.asked: dict[Origin, Asked] = {}
+        self._unplaced: dict[tuple[str, int, str | None], Asked] = {}  # acknowledged without an offset
         self.processes: dict[str, Child] = {}
         self.logs: list[Path] = []
         self._numbers = count(1)
@@ -264,9 +265,13 @@ class Plant:
         remembered = replace(asked, head=self._head(value))
 
         def delivered(error: KafkaError | None, message: Message) -> None:
-            if error is None:
-                origin = Origin(message.topic() or "", message.partition() or 0, message.offset() or 0)
-                self.asked[origin] = remembered
+            if error is not None:
+                return
+            topic, partition, offset = message.topic() or "", message.partition() or 0, message.offset()
+            if offset is None:
+                self._unplaced[topic, partition, remembered.message_id] = remembered
+            else:
+                self.asked[Origin(topic, partition, offset)] = remembered
 
         self._producer.produce(topic, value, on_delivery=delivered, **more)
         self._producer.poll(0)
@@ -276,15 +281,20 @@ class Plant:
         Return the records that lie on an inbound topic beside one of the same message that was acknowledged.
 
         A producer's client writes one twice where the answer to the first was lost with the leader that gave it
-        (librdkafka 2.16.0, idempotent, as two of three nodes were killed); it tells its user of the second alone.
+        (librdkafka 2.16.0, idempotent, as two of three nodes were killed); it tells its user of the second alone. Or
+        it hears that a record had been written before, and cannot say where: such a record is placed here.
         """
         known = {(*origin[:2], each.message_id): each for origin, each in self.asked.items()}
         found = {}
         for record in self.cluster.read([self.names.outbound, self.names.express]):
             origin = Origin(record.topic() or "", record.partition() or 0, record.offset() or 0)
-            same = known.get((*origin[:2], (record.key() or b"").decode(errors="replace")))
-            if same is not None and origin not in self.asked:
-                found[origin] = same
+            key = (*origin[:2], (record.key() or b"").decode(errors="replace"))
+            if origin in self.asked:
+                continue
+            if key in self._unplaced:
+                self.asked[origin] = known[key] = self._unplaced.pop(key)
+            elif key in known:
+                found[origin] = known[key]
         return found
 
     def _head(self, value: bytes | None) -> Head | None:
