@@ -15,6 +15,7 @@ from processor.stages.backlog import ForwardBacklog
 from processor.stages.lookahead import Lookahead
 from processor.stages.record import Record, record_of
 from processor.stages.ticks import Fate, Seat, Ticks
+from processor.stages.trimming import Trimming
 
 log = logger()
 
@@ -154,6 +155,8 @@ class ForwardLoop:
         self._backlog = ForwardBacklog(seat.topics, clock)
         self._ticks = Ticks(connection, seat, self, clock, health)
         self._member = self._ticks.member
+        self._trimming = Trimming(self._member, clock)
+        self._untrimmed: set[Place] = set()  # of our own topics, since they came
 
     @property
     def joined(self) -> bool:
@@ -176,6 +179,7 @@ class ForwardLoop:
         self._flow()
         if self._linger_left_s() <= 0:
             self._tick(self._ready())
+        self._trim()
         self._ticks.observe(len(self._partitions))
         self._backlog.observe(self._partitions, self._member.end_offsets)
 
@@ -290,6 +294,17 @@ class ForwardLoop:
             }
         )
 
+    def _trim(self) -> None:
+        """
+        Delete what was forwarded, once for each partition of our own that comes.
+
+        Topics of ours expire by time, and long after. Before that a group without offsets, which Kafka forgets a week
+        after its last member has gone, looked like a new one, and everything that had ever waited was forwarded again.
+        """
+        if self._untrimmed:
+            marks = {place: self._partitions[place].next_offset for place in self._untrimmed}
+            self._untrimmed.difference_update(self._trimming.run(marks))
+
     # -- the transaction --------------------------------------------------------------------------
 
     def _publish(self, work: dict[Place, _Work], meanwhile: Callable[[], bool] | None = None) -> None:
@@ -326,6 +341,8 @@ class ForwardLoop:
             self._ticks.commit_lost(place)
         part = self._partitions[place] = Lookahead(self._decider.wait_ms(place[0]), _LOOKAHEAD_BYTES, offset)
         self._share_memory()
+        if self._decider.header is not None:
+            self._untrimmed.add(place)
         if self._memory is not None:
             self._learned, part.held_until_ms = False, _UNTIL_KNOWN
             self._memory.begin(place)
@@ -377,6 +394,7 @@ class ForwardLoop:
         for place in places:
             self._partitions.pop(place, None)
             self._suspect.pop(place, None)
+            self._untrimmed.discard(place)
             if self._memory is not None:
                 self._memory.forget(place)
         self._share_memory()

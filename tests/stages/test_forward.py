@@ -6,6 +6,8 @@ import threading
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from confluent_kafka import KafkaException
+
 from processor.kafka.committed import Committed
 from processor.kafka.departure import Stayed
 from processor.kafka.transactions import Commit, Output
@@ -180,6 +182,39 @@ def test_a_partition_waits_until_it_is_known_what_it_has_seen_and_the_others_go_
 
     assert sorted(memory.begun) == sorted(memory.forgotten) == [0, 1]
     assert memory.closed
+
+
+class OfOurs(Copier):
+    """A copier from a topic of our own: its records have our header."""
+
+    header = "commproc"
+
+
+def test_a_partition_of_ours_whose_group_has_lost_its_offsets_is_held_and_not_forwarded_again(cluster: Cluster) -> None:
+    topic, group, copier = cluster.make(fresh("in")), fresh("group"), OfOurs(cluster.make(fresh("out")))
+    cluster.put(topic, [b"%d" % n for n in range(5)])
+    with forwarding(cluster, group, topic, copier) as loop:
+        eventually(lambda: len(copier.decided) == 5, within_s=20)
+        eventually(lambda: not loop._untrimmed, within_s=20)
+    eventually(lambda: forgotten(cluster, group), within_s=30, what="its last member stays until its session ends")
+    cluster.put(topic, [b"later"])
+
+    again = OfOurs(copier.to)
+    with forwarding(cluster, group, topic, again, slot="1") as loop:
+        eventually(lambda: loop._member.joined and not loop._member.is_asking, within_s=30)
+        loop_held = dict(loop._partitions)
+
+    assert (loop_held, again.decided) == ({}, [])
+    assert len(values(cluster, copier.to)) == 5
+
+
+def forgotten(cluster: Cluster, group: str) -> bool:
+    """Have Kafka forget a group, as it does a week after its last member has gone."""
+    try:
+        cluster.admin.delete_consumer_groups([group])[group].result(20)
+    except KafkaException:
+        return False
+    return True
 
 
 class Undecided(Copier):

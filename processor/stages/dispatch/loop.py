@@ -31,9 +31,9 @@ from processor.stages.dispatch.holdings import Holdings
 from processor.stages.dispatch.partition import LEAD_MS, SendPartition
 from processor.stages.dispatch.reading import Reading
 from processor.stages.dispatch.settling import Done, Settling
-from processor.stages.dispatch.trimming import Trimming
 from processor.stages.routes import Routes
 from processor.stages.ticks import Fate, Seat, Ticks
+from processor.stages.trimming import Trimming
 
 log = logger()
 
@@ -96,7 +96,7 @@ class DispatchLoop:
             raise self._caller.failed
         self._tick()
         self._flow()
-        self._trimming.run(self._holdings.partitions)
+        self._trim()
         self._observe()
 
     def _finish(self) -> None:
@@ -354,6 +354,14 @@ class DispatchLoop:
             self._flowed_at_s = now_s
             for part in self._holdings.partitions.values():
                 part.rate_per_s, part.taken = part.taken / elapsed_s, 0
+
+    def _trim(self) -> None:
+        """Delete what is done: send topics never expire by time. A new partition is trimmed before its first call."""
+        parts = self._holdings.partitions
+        new = any(part.untrimmed and part.journal.mark for part in parts.values())
+        for place in self._trimming.run({place: part.journal.mark for place, part in parts.items()}, hurry=new):
+            if place in parts:
+                parts[place].untrimmed = False
 
     def _observe(self) -> None:
         self._ticks.observe(len(self._holdings.partitions))

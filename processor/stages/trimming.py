@@ -1,4 +1,4 @@
-"""Deletes what lies below the low-water marks: send topics never expire by time."""
+"""Deletes what lies below the low-water marks of our own topics."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
@@ -8,18 +8,17 @@ from confluent_kafka import KafkaException
 from processor.core.clock import Clock
 from processor.kafka.committed import Place
 from processor.kafka.member import Member
-from processor.stages.dispatch.partition import SendPartition
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
 EVERY_S: Final = 5.0
-FRESH_EVERY_S: Final = 0.05
+HURRY_EVERY_S: Final = 0.05
 
 
 class Trimming:
     """
-    Trims now and then; a partition that is new is trimmed before its first call.
+    Trims now and then, as far as marks have moved.
 
     A log that no longer starts at 0 is how a later owner tells a lost journal from a new partition.
     """
@@ -32,25 +31,21 @@ class Trimming:
         self._asked: dict[Place, tuple[int, Future[Any]]] = {}
         self._at_s = 0.0
 
-    def run(self, partitions: Mapping[Place, SendPartition]) -> None:
-        """Take note of what was trimmed, and ask for more when it is time."""
-        self._hear(partitions)
+    def run(self, marks: Mapping[Place, int], *, hurry: bool = False) -> list[Place]:
+        """Return the partitions that were trimmed since the last time, and ask for more when it is time."""
+        trimmed = self._heard()
         now_s = self._clock.monotonic_s()
-        fresh = any(part.untrimmed and part.journal.mark for part in partitions.values())
-        if self._asked or now_s - self._at_s < (FRESH_EVERY_S if fresh else EVERY_S):
-            return
+        if self._asked or now_s - self._at_s < (HURRY_EVERY_S if hurry else EVERY_S):
+            return trimmed
         self._at_s = now_s
-        marks = {
-            place: part.journal.mark
-            for place, part in partitions.items()
-            if part.journal.mark > self._trimmed.get(place, 0)
-        }
-        if marks:
-            futures = self._member.trim(marks)
-            self._asked = {place: (mark, futures[place]) for place, mark in marks.items()}
+        moved = {place: mark for place, mark in marks.items() if mark > self._trimmed.get(place, 0)}
+        if moved:
+            futures = self._member.trim(moved)
+            self._asked = {place: (mark, futures[place]) for place, mark in moved.items()}
+        return trimmed
 
-    def _hear(self, partitions: Mapping[Place, SendPartition]) -> None:
-        failed = False
+    def _heard(self) -> list[Place]:
+        trimmed, failed = [], False
         for place, (mark, future) in [item for item in self._asked.items() if item[1][1].done()]:
             del self._asked[place]
             try:
@@ -59,8 +54,7 @@ class Trimming:
                 failed = True
                 continue  # asked again: a broker is away, or the partition has moved
             self._trimmed[place] = mark
-            part = partitions.get(place)
-            if part is not None:
-                part.untrimmed = False
+            trimmed.append(place)
         if failed:
             self._member.trim_failed()
+        return trimmed
