@@ -197,7 +197,7 @@ class ForwardLoop:
             if part is not None:
                 part.add(record)
         for place, part in partitions.items():
-            if part.brims and not self._member.paused(place):
+            if part.brims:
                 self._member.pause(place)
 
     def listen(self, timeout_s: float) -> None:

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum, auto
-from functools import partial
 from math import inf
 from typing import Final, Protocol
 from zlib import crc32
@@ -205,8 +204,8 @@ class Ticks:
         coming = self.member.unproven()
         if coming is None or self._clock.monotonic_s() < self._prove_from_s:
             return
-        probe = partial(self._transactions.probe, self._probed)
-        if self._fate(lambda: probe(self.member.metadata(), self.meanwhile)) is Fate.COMMITTED:
+        fate = self._fate(lambda: self._transactions.probe(self._probed, self.member.metadata(), self.meanwhile))
+        if fate is Fate.COMMITTED:
             self.member.prove(coming)
         else:
             self._prove_from_s = self._clock.monotonic_s() + _PROVE_AGAIN_S

@@ -83,13 +83,13 @@ class Holdings:
         """Tell whether starts of *places* are under way, or have results that are not published yet."""
         return any(place in places for place, _ in self.in_flight) or any(each.place in places for each in self.done)
 
-    def remembers(self, places: Collection[Place] | None) -> bool:
-        """Tell whether anything waits for one of *places*, or for any partition at all, to come back."""
-        return any(places is None or place in places for place, _ in chain(self._orphans, self._unbegun))
-
     def owes_any(self) -> bool:
         """Tell the same of all partitions."""
         return bool(self.in_flight or self.done)
+
+    def remembers(self, places: Collection[Place] | None) -> bool:
+        """Tell whether anything waits for one of *places*, or for any partition at all, to come back."""
+        return any(places is None or place in places for place, _ in chain(self._orphans, self._unbegun))
 
     def settle(self, done: Done) -> None:
         """Keep the result of a call, unless another owner has settled it meanwhile."""

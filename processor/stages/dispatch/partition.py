@@ -105,17 +105,18 @@ class SendPartition:
 
     def holds_enough(self) -> bool:
         """Tell whether enough work at the present rate is here."""
-        held = len(self.waiting) + len(self.later)
-        return held >= self._enough() or self.size_bytes >= HELD_BYTES_MAX
+        return self._held() >= self._enough() or self.size_bytes >= HELD_BYTES_MAX
 
     def brims(self) -> bool:
         """Tell whether nothing more may be read, whatever the rate: what came is not started for now."""
-        return len(self.waiting) + len(self.later) >= HELD_MAX or self.size_bytes >= HELD_BYTES_MAX
+        return self._held() >= HELD_MAX or self.size_bytes >= HELD_BYTES_MAX
 
     def wants_more(self) -> bool:
         """Tell whether half of that has gone."""
-        held = len(self.waiting) + len(self.later)
-        return held < self._enough() / 2 and self.size_bytes < HELD_BYTES_MAX / 2
+        return self._held() < self._enough() / 2 and self.size_bytes < HELD_BYTES_MAX / 2
+
+    def _held(self) -> int:
+        return len(self.waiting) + len(self.later)
 
     def _enough(self) -> float:
         return min(HELD_MAX, max(HELD_MIN, self.rate_per_s * HELD_S))
