@@ -120,7 +120,8 @@ class Process:
     def tick(self, *, now_ms: int = WAITS) -> None:
         """Publish and commit."""
         self.join.catch_up(self.replay)  # type: ignore[arg-type] # it asks for nothing else
-        self.join.expire(now_ms, current=all(self.replay.positions[n] == len(r) for n, r in self.logs.results.items()))
+        current = all(self.replay.positions[n] == len(r) for n, r in self.logs.results.items())
+        self.join.expire(now_ms, EXPIRED_MAX, current=current)
         for place, part in self.join.parts.items():
             if part.behind:
                 continue
@@ -185,6 +186,7 @@ EXPECTED: Final = {
     ("dd", "BOUNCED"): 1,
     ("e", "DELIVERED"): 1,
 }
+EXPIRED_MAX: Final = 3
 STEPS: Final = st.lists(
     st.sampled_from(["put", "receipts", "parts", "follow 0", "follow 1", "tick", "die"]), min_size=10, max_size=80
 )
@@ -278,6 +280,25 @@ def test_nothing_is_an_orphan_while_messages_are_still_being_read() -> None:
 
     process.all(now_ms=NOW_MS + 2 * POLICY.patience_ms)
     assert logs.statuses() == {("a", "DELIVERED"): 1}
+
+
+def test_orphans_expire_a_few_at_a_time_and_each_once_whoever_dies_between() -> None:
+    logs = Logs()
+    for number in range(10):
+        logs.put(receipt(f"{number}"))
+    late_ms = NOW_MS + 2 * POLICY.patience_ms
+    published: list[int] = []
+    for _ in range(5):
+        process = Process(logs)
+        process.read(RECEIPTS)
+        for _ in range(1 + len(published) % 2):
+            process.tick(now_ms=late_ms)
+        published.append(len(logs.published))
+
+    assert published == [3, 9, 10, 10, 10]
+    names = [each.event_id for each in logs.events() if isinstance(each, Receipt)]
+    assert names == [f"{number}-delivered" for number in range(10)]
+    assert progress_of(logs.commits[RECEIPTS]).since == 10
 
 
 def test_the_same_act_reported_again_is_flagged() -> None:

@@ -72,13 +72,18 @@ class Join:
             if part.behind and part.read_to >= part.done.read_to and replay.reaches(part.done.applied):
                 part.catch_up()
 
-    def expire(self, now_ms: int, *, current: bool) -> None:
-        """Give up what has waited for too long, unless messages may be missing that there are."""
+    def expire(self, now_ms: int, most: int, *, current: bool) -> bool:
+        """
+        Give up what has waited for too long, unless messages may be missing that there are.
+
+        At most *most* receipts at a time: a transaction has to end in time. Tell whether that was all.
+        """
         policy = self._policy
         self.messages.forget(now_ms - policy.horizon_ms - policy.patience_ms)
         for part in self.parts.values():
             if current and not part.behind:
-                part.expire(now_ms)
+                most -= part.expire(now_ms, most)
+        return most > 0
 
     def close(self) -> None:
         """Delete the files."""

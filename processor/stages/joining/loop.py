@@ -151,7 +151,8 @@ class JoinLoop:
         self._join.catch_up(self._replay)
         if settles:
             self._settled_at_s = now_s
-            self._join.expire(self._clock.now_ms(), current=self._replay.current)
+            if not self._join.expire(self._clock.now_ms(), self._most, current=self._replay.current):
+                self._settled_at_s = 0.0
         moved = {
             place: part
             for place, part in self._join.parts.items()

@@ -24,6 +24,7 @@ class Part:
         self.behind = True
         self.read_to = done.since
         self.outputs: list[Output] = []
+        self._over = done.since
         self._ages = Ages(patience_ms, done.since)
 
     def receive(self, record: Record) -> None:
@@ -43,9 +44,9 @@ class Part:
         """Join what waits, now that everything is known that was known at the last commit."""
         self.behind = False
 
-    def expire(self, now_ms: int) -> None:
-        """Give up what has waited for too long."""
-        self._ages.advance(now_ms)
+    def expire(self, now_ms: int, most: int) -> int:
+        """Give up what has waited for too long, at most *most* records now; return how many outputs that made."""
+        raise NotImplementedError
 
     def taken(self) -> list[Output]:
         """Return what is to be published, once."""
@@ -54,7 +55,7 @@ class Part:
 
     def progress(self, applied: Mapping[int, int]) -> Progress:
         """Return what holds once the outputs so far are published."""
-        return Progress(max(self.read_to, self.done.read_to), self._ages.over, dict(applied))
+        return Progress(max(self.read_to, self.done.read_to), self._over, dict(applied))
 
     def close(self) -> None:
         """Forget it."""

@@ -41,12 +41,13 @@ class PartsPart(Part):
         if at_ms is not None and record.offset >= self.done.read_to:
             self.outputs.append(self._reports.published(whole(part, at_ms)))
 
-    def expire(self, now_ms: int) -> None:
+    def expire(self, now_ms: int, most: int) -> int:
         """Forget old texts; of those whose parts are not all delivered nothing is said."""
-        before = self._ages.over
-        super().expire(now_ms)
-        if self._ages.over > before:
-            self._tables.execute("delete from told where offset < ?", (self._ages.over,))
+        over = self._ages.advance(now_ms)
+        if over > self._over:
+            self._over = over
+            self._tables.execute("delete from told where offset < ?", (over,))
+        return 0
 
     def progress(self, applied: Mapping[int, int]) -> Progress:
         """Return how far it was read: no result of a message is needed here."""

@@ -145,19 +145,21 @@ class ReceiptPart(Part):
             if receipt is not None and self._join(kept, receipt, self._matches(receipt)):
                 self._waiting.settle(kept, receipt.provider, wanted(receipt))
 
-    def expire(self, now_ms: int) -> None:
+    def expire(self, now_ms: int, most: int) -> int:
         """Publish what has waited for too long, as it came."""
-        before = self._ages.over
-        super().expire(now_ms)
-        if self._ages.over == before:
-            return
-        for kept in self._waiting.of(self.place, self._ages.over):
+        over = self._ages.advance(now_ms)
+        if over == self._over:
+            return 0
+        old = self._waiting.of(self.place, over, most)
+        for kept in old:
             receipt = self._reports.receipt(kept.value)
             if receipt is not None:
                 self.outputs.append(Output(self._reports.names.orphans, kept.value, kept.key))
                 self._waiting.settle(kept, receipt.provider, wanted(receipt))
                 RECEIPTS_ORPHANED.labels(receipt.provider).inc()
-        self._waiting.forget_seen(self.place, self._ages.over)
+        self._over = over if len(old) < most else old[-1].offset + 1 if old else self._over
+        self._waiting.forget_seen(self.place, self._over)
+        return len(old)
 
     def close(self) -> None:
         """Forget what waits."""

@@ -64,11 +64,11 @@ class Waiting:
             found |= {(place, offset): Kept(_place(place), offset, k, value) for place, offset, k, value in rows}
         return list(found.values())
 
-    def of(self, place: Place, before: int | None = None) -> list[Kept]:
-        """Return the receipts of a partition that wait, in order; with *before*, those at smaller offsets."""
+    def of(self, place: Place, before: int | None = None, most: int = -1) -> list[Kept]:
+        """Return the receipts of a partition that wait, in order: *most* of them, at offsets below *before*."""
         rows = self._tables.execute(
-            "select offset, key, value from waiting where place = ? and offset < ? order by offset",
-            (_text(place), (1 << 63) - 1 if before is None else before),
+            "select offset, key, value from waiting where place = ? and offset < ? order by offset limit ?",
+            (_text(place), (1 << 63) - 1 if before is None else before, most),
         )
         return [Kept(place, *row) for row in rows]
 
