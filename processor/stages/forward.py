@@ -1,7 +1,7 @@
 """The loop of intake and delay: read, decide, publish and commit in one transaction."""
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Final, Protocol
 
@@ -16,6 +16,7 @@ from processor.stages.lookahead import Lookahead
 from processor.stages.record import Record, record_of
 from processor.stages.ticks import Fate, Seat, Ticks
 from processor.stages.trimming import Trimming
+from processor.stages.work import Piece, Work, outputs_of
 
 log = logger()
 
@@ -81,47 +82,6 @@ class Memory(Protocol):
     def close(self) -> None:
         """End what it has under way."""
         ...
-
-
-Piece = tuple[list[Output], Commit]
-
-
-class _Work:
-    """
-    A partition's part of a tick, decided piece by piece: one is on its way to Kafka while the next is decided.
-
-    What was decided once stays so, however often the transaction has to be tried.
-    """
-
-    def __init__(self, pieces: Iterator[Piece]) -> None:
-        self._pieces = pieces
-        self._made: list[Output] = []
-        self.commit = Commit(0)
-
-    def advance(self) -> bool:
-        """Decide the next piece; tell whether there was one."""
-        piece = next(self._pieces, None)
-        if piece is None:
-            return False
-        outputs, self.commit = piece
-        self._made += outputs
-        return True
-
-    def outputs(self) -> Iterator[Output]:
-        """Yield all outputs, deciding what is left to decide."""
-        taken = 0
-        while True:
-            yield from self._made[taken:]
-            taken = len(self._made)
-            if not self.advance():
-                return
-
-
-def _outputs(work: Mapping[Place, _Work], commits: dict[Place, Commit]) -> Iterator[Output]:
-    """Yield the outputs of a tick, and note in *commits* how far it goes: known once they are taken."""
-    for place, each in work.items():
-        yield from each.outputs()
-        commits[place] = each.commit
 
 
 class ForwardLoop:
@@ -253,7 +213,7 @@ class ForwardLoop:
             return
         began_s = self._ticked_at_s = self._clock.monotonic_s()
         self._decider.next_tick()
-        self._publish({place: _Work(self._decided(place, records)) for place, records in ready.items()})
+        self._publish({place: Work(self._decided(place, records)) for place, records in ready.items()})
         TICK.labels(self._seat.loop).observe(self._clock.monotonic_s() - began_s)
 
     def _decided(self, place: Place, records: list[Record]) -> Iterator[Piece]:
@@ -288,7 +248,7 @@ class ForwardLoop:
         self._settled_at_s = now_s
         self._publish(
             {
-                place: _Work(iter([([], Commit(part.read_to))]))
+                place: Work(iter([([], Commit(part.read_to))]))
                 for place, part in self._partitions.items()
                 if not part.records and part.read_to > part.next_offset
             }
@@ -307,7 +267,7 @@ class ForwardLoop:
 
     # -- the transaction --------------------------------------------------------------------------
 
-    def _publish(self, work: dict[Place, _Work], meanwhile: Callable[[], bool] | None = None) -> None:
+    def _publish(self, work: dict[Place, Work], meanwhile: Callable[[], bool] | None = None) -> None:
         """
         Run the transaction of *work*, again and again for the partitions that are still ours.
 
@@ -317,7 +277,7 @@ class ForwardLoop:
         ours = {place: self._partitions.get(place) for place in work}
         while work:
             commits: dict[Place, Commit] = {}
-            fate = self._ticks.commit(_outputs(work, commits), commits, meanwhile)
+            fate = self._ticks.commit(outputs_of(work, commits), commits, meanwhile)
             if fate is Fate.COMMITTED:
                 self._committed(commits)
             if fate is not Fate.ABORTED or meanwhile is not None:
@@ -386,7 +346,7 @@ class ForwardLoop:
 
     def _leave(self, places: Sequence[Place]) -> None:
         tries = iter(range(5))
-        clean = {place: _Work(iter([([], Commit(self._partitions[place].next_offset, CLEAN))])) for place in places}
+        clean = {place: Work(iter([([], Commit(self._partitions[place].next_offset, CLEAN))])) for place in places}
         self._publish(clean, lambda: next(tries, None) is not None)
 
     def forget(self, places: Sequence[Place]) -> None:
