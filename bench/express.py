@@ -12,7 +12,7 @@ from processor.codec.assembly import open_codecs
 from processor.core.outcome import Accepted, Outcome
 from processor.providers.adapter import Submission
 from processor.stages.assembly import delay_loops, dispatch_loops, intake_loops, run_loops
-from processor.stages.dispatch.caller import EventLoop
+from processor.stages.dispatch.event_loop import EventLoop
 
 WARM_UP = 50
 BETWEEN_S = 0.05

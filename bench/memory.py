@@ -7,7 +7,7 @@ from pathlib import Path
 from bench.field import Field, fill, send_topics
 from bench.loops import Instant
 from processor.stages.assembly import dispatch_loops, run_loops
-from processor.stages.dispatch.caller import EventLoop
+from processor.stages.dispatch.event_loop import EventLoop
 
 WATCHED_S = 20.0
 

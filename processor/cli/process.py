@@ -39,7 +39,7 @@ from processor.stages.assembly import (
     run_loops,
     tracking_loops,
 )
-from processor.stages.dispatch.caller import EventLoop
+from processor.stages.dispatch.event_loop import EventLoop
 from processor.stages.readiness import Readiness
 from processor.stages.receipts import Receipts
 

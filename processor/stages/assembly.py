@@ -26,9 +26,11 @@ from processor.stages.clock import SystemClock
 from processor.stages.control import ControlLoop
 from processor.stages.dispatch.admission import Gate
 from processor.stages.dispatch.breaker import Breaker
-from processor.stages.dispatch.caller import Caller, EventLoop, Line
+from processor.stages.dispatch.caller import Caller
 from processor.stages.dispatch.calls import Lease
 from processor.stages.dispatch.capacity import Rate, slots_of
+from processor.stages.dispatch.event_loop import EventLoop
+from processor.stages.dispatch.lines import Line
 from processor.stages.dispatch.loop import DispatchLoop
 from processor.stages.dispatch.settling import Settling
 from processor.stages.dispatch.stopping import Stops

@@ -1,13 +1,11 @@
-"""The thread that calls providers: an event loop, with a queue and slots for each provider of a dispatch loop."""
+"""Calls the providers of a dispatch loop, each message as soon as there is a slot for it and its time has come."""
 
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import inf
-from typing import Any, Final, NamedTuple
-
-import uvloop
+from typing import Final
 
 from processor.codec.errors import RegistryUnavailable, TooLarge, Unreadable
 from processor.codec.outbound import OutboundCodec
@@ -15,13 +13,15 @@ from processor.core.clock import Clock, Zones
 from processor.core.judge import Judge
 from processor.core.message import Facts, Head, Message
 from processor.core.outcome import Outcome, Unknown
-from processor.core.plan import Plan, Provider
+from processor.core.plan import Plan
 from processor.core.verdict import Dispatch, End, Wait
 from processor.core.words import Lane, Reason
 from processor.kafka.committed import Place
-from processor.providers.adapter import TOO_LATE, Adapter, Submission
+from processor.providers.adapter import TOO_LATE, Submission
 from processor.stages.boundary import Boundary, TooManyErrors
 from processor.stages.dispatch.calls import Answered, Lease, Refused, Result, Start, Withdrawn
+from processor.stages.dispatch.event_loop import EventLoop
+from processor.stages.dispatch.lines import Batch, Due, Line, Worker
 from processor.stages.dispatch.stopping import Missing, Stops, reduced, widened
 from processor.stages.properties import PropertyChecks
 
@@ -30,69 +30,6 @@ _NEARLY_DUE_MS: Final = 100  # a verdict this little ahead is waited out here
 _SWEEP_S: Final = 0.25
 _CALLS_A_TURN: Final = 16  # then whoever else waits for the event loop has a turn
 _REGISTRY_AGAIN_S: Final = 0.5
-
-
-class EventLoop:
-    """An event loop in a thread of its own; all dispatch loops of a process share it."""
-
-    def __init__(self) -> None:
-        """Start the thread."""
-        self.loop = uvloop.new_event_loop()
-        self._thread = threading.Thread(target=self.loop.run_forever, name="calls", daemon=True)
-        self._thread.start()
-
-    def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
-        """Run *coroutine* to its end from another thread."""
-        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result()
-
-    def soon(self, call: Callable[..., object], *args: object) -> None:
-        """Call something in the event loop."""
-        self.loop.call_soon_threadsafe(call, *args)
-
-    def close(self) -> None:
-        """End the thread."""
-        self.soon(self.loop.stop)
-        self._thread.join()
-        self.loop.close()
-
-
-class Line:
-    """The queue of one provider, and its slots; used in the event loop's thread only."""
-
-    def __init__(self, provider: Provider, adapter: Adapter, slots: int) -> None:
-        """Begin empty."""
-        self.provider = provider
-        self.adapter = adapter
-        self.slots = slots
-        self.queue: deque[Start] = deque()
-        self.in_flight = 0
-        self.asleep = False  # a wake-up is scheduled
-        self.asleep_until_s = 0.0  # of the event loop's clock
-
-
-class Due(NamedTuple):
-    """A message that may go now."""
-
-    start: Start
-    message: Message
-    missing: Missing  # suppressed recipients that it goes without
-    until_s: float  # of the monotonic clock: then it may go no more
-
-
-Batch = list[Due]
-
-
-class _Worker:
-    """A task that makes one call of a line after the other; most calls cost no task of their own."""
-
-    __slots__ = ("batch", "line", "stepped", "task", "until_s")
-
-    def __init__(self, line: Line, batch: Batch) -> None:
-        self.line = line
-        self.batch = batch
-        self.until_s = inf  # when the call under way has taken too long
-        self.stepped = False
-        self.task: asyncio.Task[None] | None = None
 
 
 class Caller:
@@ -132,7 +69,7 @@ class Caller:
         self._boundary = Boundary("dispatch", clock, errors_per_minute_max)
         self._leaving: set[Place] | None = set()  # None: every place
         self._later: dict[tuple[Place, int], Start] = {}
-        self._workers: set[_Worker] = set()
+        self._workers: set[Worker] = set()
         self._swept = False
 
     # -- from the tick loop's thread ----------------------------------------------------------------
@@ -234,7 +171,7 @@ class Caller:
             batch = self._next(line)
             if not batch:
                 return
-            worker = _Worker(line, batch)
+            worker = Worker(line, batch)
             worker.task = self._events.loop.create_task(self._work(worker))
             self._workers.add(worker)
         self._events.loop.call_soon(self._pump, line)
@@ -261,7 +198,7 @@ class Caller:
         if self._swept:
             self._events.loop.call_later(_SWEEP_S, self._sweep)
 
-    def _give_up(self, worker: _Worker) -> None:
+    def _give_up(self, worker: Worker) -> None:
         if worker.task is not None:
             worker.task.cancel()
         if not worker.stepped:  # its task ends before its first step, and nothing was called
@@ -341,7 +278,7 @@ class Caller:
         except (Unreadable, TooLarge):
             return None
 
-    async def _work(self, worker: _Worker) -> None:
+    async def _work(self, worker: Worker) -> None:
         """Make the call of *worker*, and what waits after it, one after the other."""
         worker.stepped = True
         if not self._swept:
@@ -359,7 +296,7 @@ class Caller:
         finally:
             self._workers.discard(worker)
 
-    async def _call(self, worker: _Worker) -> None:
+    async def _call(self, worker: Worker) -> None:
         batch, line = worker.batch, worker.line
         called_at_ms, began_s = self._clock.now_ms(), self._clock.monotonic_s()
         worker.until_s = began_s + line.provider.call_timeout_ms / 1_000
@@ -375,7 +312,7 @@ class Caller:
             self.results.append(Answered(start, message.head, outcome, called_at_ms, began_s, took_s, missing))
         self._wake_up()
 
-    async def _outcomes(self, worker: _Worker) -> Sequence[Outcome]:
+    async def _outcomes(self, worker: Worker) -> Sequence[Outcome]:
         batch = worker.batch
         try:
             outcomes = await worker.line.adapter.send([self._submission(due) for due in batch])
