@@ -39,7 +39,7 @@ TWICE: Final = ("password_twice",)
 UNTRUE: Final = ("unfounded", "phantom_call", "phantom_result", "sent_unsaid")
 SECRET: Final = ("secret",)
 DOUBTED: Final = ("doubted",)
-UNREADY: Final = ("not ready again", "ended by itself")
+UNREADY: Final = ("not ready again", "ended by itself", "held")
 GROWN: Final = ("grown",)
 
 

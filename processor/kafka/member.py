@@ -30,7 +30,8 @@ class Owner(Protocol):
         """
         Take note of a partition whose log has moved on although nothing is committed for it.
 
-        It is held, unless the answer is True: then it starts at the first record that is left.
+        Or although its log begins beyond what is committed. It is held, unless the answer is True: then it starts at
+        the first record that is left.
         """
         ...
 
@@ -99,6 +100,7 @@ class Member:
         self._proven = 0  # those of the first so many times may be asked for
         self._paused: set[Place] = set()
         self._stepped: set[Place] = set()  # over what is unreadable, since the last records were fetched
+        self._astray: set[Place] = set()  # claimed again since their log had moved on, and ours ever since
         self._asked: Future[Mapping[Place, Committed | None]] | None = None
         self._ask_at_s = 0.0
         self._connection = connection
@@ -252,6 +254,7 @@ class Member:
         self.places.clear()
         self._paused.clear()
         self._pending.clear()
+        self._astray.clear()
         self._owner.lost(lost)
         left.close()
 
@@ -297,6 +300,23 @@ class Member:
         if offset is not None:
             self._consumer.incremental_assign([TopicPartition(*place, offset)])
             self.places.add(place)
+
+    def _strayed(self, place: Place) -> None:
+        """
+        Claim a partition again whose log has moved on beyond what we were to read next; at the second time it is lost.
+
+        Mostly it is ours no more: a member whose way to Kafka was stalled is told that its offset is gone, for another
+        one has read on and trimmed, before it hears that the group has expelled it (drills with partitions held that
+        were whole, 2026-11-27). The claim begins with a write, which tells the two apart.
+        """
+        if place not in self.places:
+            return  # it went after this was fetched
+        if place in self._astray:
+            self._journal_lost(place)
+            return
+        self._astray.add(place)
+        self._owner.lost([place])
+        self.claim_again([place])
 
     def _journal_lost(self, place: Place) -> None:
         if self._owner.journal_lost(place):
@@ -349,6 +369,7 @@ class Member:
         self._unassign(consumer, self._owned(partitions))
         for part in partitions:
             self._pending.pop((part.topic, part.partition), None)
+            self._astray.discard((part.topic, part.partition))
 
     def _unassign(self, consumer: Consumer, places: Sequence[Place]) -> None:
         """
@@ -381,7 +402,7 @@ class Member:
         if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
             self._owner.reached_end((topic, partition), message.offset() or 0)
         elif error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001
-            self._journal_lost((topic, partition))
+            self._strayed((topic, partition))
         elif error.code() in _UNREADABLE:
             self._unreadable((topic, partition), message.offset() or 0)
         elif error.fatal():

@@ -14,7 +14,7 @@ from processor.metrics import TICK, Health
 from processor.stages.backlog import ForwardBacklog
 from processor.stages.lookahead import Lookahead
 from processor.stages.record import Record, record_of
-from processor.stages.ticks import Fate, Seat, Ticks
+from processor.stages.ticks import OFFSET_GONE, Fate, Seat, Ticks
 from processor.stages.trimming import Trimming
 from processor.stages.work import Piece, Work, outputs_of
 
@@ -312,7 +312,7 @@ class ForwardLoop:
 
     def journal_lost(self, place: Place) -> None:
         """Hold a partition whose offsets are gone: to skip would lose, to replay would double."""
-        self._ticks.hold(place)
+        self._ticks.hold(place, OFFSET_GONE)
 
     def revoked(self, places: Sequence[Place]) -> None:
         """Say that we leave on purpose, and forget the partitions."""

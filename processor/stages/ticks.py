@@ -20,6 +20,11 @@ from processor.metrics import PARTITIONS_ASSIGNED, PARTITIONS_HELD, PARTITIONS_U
 
 log = logger()
 
+OFFSET_GONE: Final = "offset_gone"
+BATCH_UNREADABLE: Final = "batch_unreadable"
+METADATA_UNREADABLE: Final = "metadata_unreadable"
+"""Why a partition is held."""
+
 LEAVE_S: Final = 5.0  # a loop that is to stop waits this long for a Kafka that does not answer
 _MEANWHILE_S: Final = 0.05
 _PROVE_AGAIN_S: Final = 0.2  # a coordinator that refuses is not asked in each round, which may be fifty a second
@@ -245,9 +250,9 @@ class Ticks:
 
     # -- what Kafka does not keep -----------------------------------------------------------------
 
-    def hold(self, place: Place) -> None:
+    def hold(self, place: Place, why: str) -> None:
         """Say that a partition is held until an operator decides: nothing of it is read."""
-        log.error("partition.held", loop=self._name, topic=place[0], partition=place[1])
+        log.error("partition.held", loop=self._name, topic=place[0], partition=place[1], reason=why)
         PARTITIONS_HELD.labels(place[0]).inc()
 
     def commit_lost(self, place: Place) -> None:

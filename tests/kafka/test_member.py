@@ -110,6 +110,48 @@ def test_a_partition_whose_committed_offset_lies_below_its_log_is_held(cluster: 
     assert member.records((topic, 0)) == []
 
 
+def until_it_lies_before_its_log(cluster: Cluster, member: Seated, topic: str, elsewhere: int | None) -> None:
+    """Let a member stand at 0, another one commit *elsewhere*, and the log begin at 2 before the member reads on."""
+    place = (topic, 0)
+    member.polled_until(lambda: ("end", place, 0) in member.witness.told)
+    member.member.pause(place)
+    cluster.put(topic, [b"a", b"b", b"c"])
+    if elsewhere is not None:
+        producer = Producer(cluster.connection.producer(fresh("other"), lambda *_: None))
+        producer.init_transactions(20)
+        producer.begin_transaction()
+        producer.send_offsets_to_transaction([TopicPartition(*place, elsewhere)], member.member.metadata(), 10)
+        producer.commit_transaction(10)
+    cluster.admin.delete_records([TopicPartition(*place, 2)])[TopicPartition(*place)].result(10)
+    member.member.resume(place)
+
+
+def test_a_member_whose_partition_was_read_on_by_another_claims_it_again(cluster: Cluster, group: str) -> None:
+    # Whose way to Kafka was stalled hears that its offset is gone before it hears that it was expelled.
+    topic = cluster.make(fresh("member"))
+    with seated(cluster.connection, group, [topic]) as member:
+        until_it_lies_before_its_log(cluster, member, topic, elsewhere=2)
+        member.polled_until(lambda: member.records((topic, 0)))
+
+    assert member.witness.held == []
+    assert member.records((topic, 0)) == [2]
+    what = [told[0] for told in member.witness.told if told[0] != "end"]
+    assert what[:4] == ["claimed", "lost", "claimed", "record"]
+
+
+@pytest.mark.parametrize("elsewhere", [None, 1])
+def test_a_partition_that_is_trimmed_beyond_what_anybody_committed_is_held(
+    cluster: Cluster, group: str, elsewhere: int | None
+) -> None:
+    topic = cluster.make(fresh("member"))
+    with seated(cluster.connection, group, [topic]) as member:
+        until_it_lies_before_its_log(cluster, member, topic, elsewhere)
+        member.polled_until(lambda: member.witness.held)
+
+    assert member.witness.held == [(topic, 0)]
+    assert member.records((topic, 0)) == []
+
+
 def test_an_owner_that_refuses_a_partition_is_given_no_record_of_it(cluster: Cluster, group: str) -> None:
     topic = cluster.make(fresh("member"), partitions=2)
     for number in range(2):

@@ -32,7 +32,7 @@ from processor.stages.dispatch.partition import LEAD_MS, SendPartition
 from processor.stages.dispatch.reading import Reading
 from processor.stages.dispatch.settling import Done, Settling
 from processor.stages.routes import Routes
-from processor.stages.ticks import Fate, Seat, Ticks
+from processor.stages.ticks import BATCH_UNREADABLE, METADATA_UNREADABLE, OFFSET_GONE, Fate, Seat, Ticks
 from processor.stages.trimming import Trimming
 
 log = logger()
@@ -272,7 +272,7 @@ class DispatchLoop:
                 Entry(0, frozenset(), frozenset()) if committed.fresh else decode(committed.offset, committed.metadata)
             )
         except JournalUnreadable:
-            self.journal_lost(place)
+            self._ticks.hold(place, METADATA_UNREADABLE)
             return None
         known = entry if committed.fresh else self._holdings.remembered(place, entry)
         if known != entry:
@@ -288,7 +288,7 @@ class DispatchLoop:
 
     def journal_lost(self, place: Place) -> None:
         """Hold a partition: nothing is called, nothing is skipped, until an operator decides."""
-        self._ticks.hold(place)
+        self._ticks.hold(place, OFFSET_GONE)
 
     def revoked(self, places: Sequence[Place]) -> None:
         """Admit nothing more of them, finish what is under way within bounds, commit, let go; the others go on."""
@@ -308,7 +308,7 @@ class DispatchLoop:
 
     def unreadable(self, place: Place, offset: int) -> None:
         """Hold a partition that only we write, and that its broker has damaged."""
-        self._ticks.hold(place)
+        self._ticks.hold(place, BATCH_UNREADABLE)
 
     def reached_end(self, place: Place, offset: int) -> None:
         """Take note that what lies before the end holds no record that we have not read."""

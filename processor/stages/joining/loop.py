@@ -19,7 +19,7 @@ from processor.stages.joining.join import Join
 from processor.stages.joining.part import Part
 from processor.stages.joining.progress import Progress, progress_of
 from processor.stages.record import Record, record_of
-from processor.stages.ticks import Fate, Seat, Ticks
+from processor.stages.ticks import BATCH_UNREADABLE, Fate, Seat, Ticks
 
 log = logger()
 
@@ -251,7 +251,7 @@ class JoinLoop:
 
     def unreadable(self, place: Place, offset: int) -> None:
         """Hold a partition that only we write, and that its broker has damaged."""
-        self._ticks.hold(place)
+        self._ticks.hold(place, BATCH_UNREADABLE)
 
     def reached_end(self, place: Place, offset: int) -> None:
         """Remember the end, once what lies before it was taken in."""
