@@ -26,6 +26,9 @@ STATES: Final[Mapping[str, tuple[Status, Reason]]] = {
 ENGAGEMENTS: Final = frozenset({"opened", "clicked", "unsubscribed"})
 """States that are acts of a recipient; their type on the engagement topic has the same name."""
 
+SETTLED_WITHIN_MS: Final = 600_000
+"""A receipt may come before its message counts as sent, and the clocks of two of our processes may differ."""
+
 RULE: Final = "reported"  # nobody here saw who acted
 
 
@@ -96,7 +99,13 @@ def known_as(sent: DeliveryEvent) -> tuple[str, ...]:
 
 
 def may_be_of(receipt: Receipt, sent: DeliveryEvent, horizon_ms: int) -> bool:
-    """Tell whether *sent* is no older than receipts come late: providers use their ids again."""
+    """
+    Tell whether *sent* is no older than receipts come late, and not sent after this one came.
+
+    Providers use their ids again. A receipt that names our own message is of it whenever that was sent.
+    """
+    if receipt.message_id is None and sent.occurred_at_ms > receipt.received_at_ms + SETTLED_WITHIN_MS:
+        return False
     return sent.occurred_at_ms >= receipt.received_at_ms - horizon_ms
 
 

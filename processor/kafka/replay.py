@@ -1,6 +1,6 @@
 """A topic read by nobody's group: from an instant on, to its end, and then as it grows."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -15,8 +15,8 @@ class Replay:
     """
     The committed records of all partitions of a topic since an instant; one thread uses it.
 
-    *positions* tells for each partition up to which offset everything was handed over; *current*, whether the end of
-    each was seen once, so that what is missing has not happened long ago.
+    *positions* tells for each partition up to which offset everything was taken in: a record is, once the next one is
+    asked for. *current*, whether the end of each was seen once, so that what is missing has not happened long ago.
     """
 
     def __init__(self, connection: Connection, topic: str, partitions: int, since_ms: int) -> None:
@@ -40,10 +40,10 @@ class Replay:
         messages = self._consumer.consume(1, timeout_s)
         if messages and most > 1:
             messages += self._consumer.consume(most - 1, 0)
-        return (message for message in messages if self._handed_over(message))
+        return self._handed_over(messages)
 
     def reaches(self, offsets: Mapping[int, int]) -> bool:
-        """Tell whether everything before *offsets* was handed over."""
+        """Tell whether everything before *offsets* was taken in."""
         return all(self.positions.get(partition, -1) >= offset for partition, offset in offsets.items())
 
     def close(self) -> None:
@@ -67,17 +67,17 @@ class Replay:
         self._consumer.assign([TopicPartition(self._topic, each, offset) for each, offset in starts.items()])
         return True
 
-    def _handed_over(self, message: Message) -> bool:
-        error, partition, offset = message.error(), message.partition() or 0, message.offset() or 0
-        if error is None:
-            self.positions[partition] = offset + 1
-            return True
-        if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - librdkafka's own name
-            self.positions[partition] = max(offset, self.positions[partition])
-            self._ended.add(partition)
-        elif error.fatal():
-            raise KafkaException(error)
-        return False
+    def _handed_over(self, messages: Iterable[Message]) -> Iterator[Message]:
+        for message in messages:
+            error, partition, offset = message.error(), message.partition() or 0, message.offset() or 0
+            if error is None:
+                yield message
+                self.positions[partition] = offset + 1
+            elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - librdkafka's own name
+                self.positions[partition] = max(offset, self.positions[partition])
+                self._ended.add(partition)
+            elif error.fatal():
+                raise KafkaException(error)
 
 
 def end_of(consumer: Consumer, place: TopicPartition) -> int:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from processor.codec.assembly import open_codecs
 from processor.core.events import DeliveryEvent, EngagementEvent, Receipt
 from processor.core.plan import Plan
+from processor.core.report import SETTLED_WITHIN_MS
 from processor.core.words import Lane, Reason, Status
 from processor.kafka.committed import Committed
 from processor.kafka.topics import Names
@@ -119,9 +120,9 @@ class Process:
 
     def tick(self, *, now_ms: int = WAITS) -> None:
         """Publish and commit."""
-        self.join.catch_up(self.replay)  # type: ignore[arg-type] # it asks for nothing else
+        self.join.catch_up(self.replay, PAGE)  # type: ignore[arg-type] # it asks for nothing else
         current = all(self.replay.positions[n] == len(r) for n, r in self.logs.results.items())
-        self.join.expire(now_ms, EXPIRED_MAX, current=current)
+        self.join.expire(now_ms, PAGE, current=current)
         for place, part in self.join.parts.items():
             if part.behind:
                 continue
@@ -141,7 +142,7 @@ class Process:
 
     def all(self, *, now_ms: int = WAITS) -> None:
         """Take in everything there is, until nothing more comes of it."""
-        for _ in range(4):
+        for _ in range(4 + len(self.logs.records[RECEIPTS]) // PAGE):
             for place in self.logs.records:
                 self.read(place)
             for partition in self.logs.results:
@@ -186,7 +187,7 @@ EXPECTED: Final = {
     ("dd", "BOUNCED"): 1,
     ("e", "DELIVERED"): 1,
 }
-EXPIRED_MAX: Final = 3
+PAGE: Final = 3
 STEPS: Final = st.lists(
     st.sampled_from(["put", "receipts", "parts", "follow 0", "follow 1", "tick", "die"]), min_size=10, max_size=80
 )
@@ -265,6 +266,16 @@ def test_who_takes_over_waits_for_the_result_that_was_applied_and_takes_no_other
     assert logs.statuses() == {("bb", "DELIVERED"): 1}
 
 
+def test_a_message_that_was_sent_after_its_receipt_came_is_another_one_with_the_same_id() -> None:
+    late = sent("a", occurred_at_ms=NOW_MS + SETTLED_WITHIN_MS + 1)
+    assert joined(receipt("a"), late).statuses() == {}
+    assert joined(sent("bb", provider_message_id="a"), late, receipt("a")).statuses() == {("bb", "DELIVERED"): 1}
+
+    soon = sent("a", occurred_at_ms=NOW_MS + SETTLED_WITHIN_MS)
+    assert joined(receipt("a"), soon).statuses() == {("a", "DELIVERED"): 1}
+    assert joined(receipt("x", message_id="m-a"), late).statuses() == {("a", "DELIVERED"): 1}, "it says which it is"
+
+
 def test_another_providers_message_with_the_same_id_is_left_alone() -> None:
     assert joined(sent("a", provider="Q"), receipt("a")).statuses() == {}
 
@@ -291,7 +302,7 @@ def test_orphans_expire_a_few_at_a_time_and_each_once_whoever_dies_between() -> 
     for _ in range(5):
         process = Process(logs)
         process.read(RECEIPTS)
-        for _ in range(1 + len(published) % 2):
+        for _ in range(4):  # as long as it takes to catch up with ten
             process.tick(now_ms=late_ms)
         published.append(len(logs.published))
 

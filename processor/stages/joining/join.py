@@ -66,11 +66,11 @@ class Join:
             if isinstance(part, ReceiptPart):
                 part.heard(kept, Found(partition, offset, event))
 
-    def catch_up(self, replay: Replay) -> None:
-        """Let partitions publish that know again what was known at their last commit."""
+    def catch_up(self, replay: Replay, most: int) -> None:
+        """Let partitions publish that know what was known at their last commit; *most* receipts of each a call."""
         for part in self.parts.values():
             if part.behind and part.read_to >= part.done.read_to and replay.reaches(part.done.applied):
-                part.catch_up()
+                part.catch_up(most)
 
     def expire(self, now_ms: int, most: int, *, current: bool) -> bool:
         """

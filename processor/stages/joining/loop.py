@@ -148,8 +148,8 @@ class JoinLoop:
         now_s = self._clock.monotonic_s()
         settles = now_s - self._settled_at_s >= _SETTLE_S
         applied = dict(self._replay.positions)
-        self._join.catch_up(self._replay)
-        if settles:
+        self._join.catch_up(self._replay, self._most)
+        if settles and not self._is_laden():
             self._settled_at_s = now_s
             if not self._join.expire(self._clock.now_ms(), self._most, current=self._replay.current):
                 self._settled_at_s = 0.0
@@ -167,10 +167,10 @@ class JoinLoop:
         """Read no further in a partition that is still behind, and in none while too much waits."""
         laden = self._is_laden()
         for place, part in self._join.parts.items():
-            if not part.behind and not laden:
-                self._member.resume(place)
-            elif laden or part.read_to > part.done.read_to + _AHEAD:
+            if laden or (part.behind and part.read_to > part.done.read_to + _AHEAD):
                 self._member.pause(place)
+            else:
+                self._member.resume(place)
 
     def _observe(self) -> None:
         self._ticks.observe(len(self._join.parts))

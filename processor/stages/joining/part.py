@@ -40,8 +40,8 @@ class Part:
         """Take note that no record lies before *offset* any more."""
         self.read_to = max(self.read_to, offset)
 
-    def catch_up(self) -> None:
-        """Join what waits, now that everything is known that was known at the last commit."""
+    def catch_up(self, most: int) -> None:
+        """Join *most* of what waits, now that all is known that was known at the last commit; with the last, go on."""
         self.behind = False
 
     def expire(self, now_ms: int, most: int) -> int:

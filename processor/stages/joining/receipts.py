@@ -109,6 +109,8 @@ class ReceiptPart(Part):
         self._reports = reports
         self._messages = messages
         self._waiting = waiting
+        self._joins = False  # until then a result that was applied may still be missing
+        self._caught_up_to = 0
 
     def receive(self, record: Record) -> None:
         """Join a receipt with its message, or let it wait for it."""
@@ -137,28 +139,36 @@ class ReceiptPart(Part):
         if may_be_of(receipt, found.event, self._horizon_ms) and self._join(kept, receipt, [found]):
             self._waiting.settle(kept, receipt.provider, wanted(receipt))
 
-    def catch_up(self) -> None:
-        """Join what waits with all that is known."""
-        super().catch_up()
-        for kept in self._waiting.of(self.place):
+    def catch_up(self, most: int) -> None:
+        """Join what waits with all that is known: a million receipts take half a minute."""
+        self._joins = True
+        page = self._waiting.of(self.place, since=self._caught_up_to, most=most)
+        for kept in page:
             receipt = self._reports.receipt(kept.value)
             if receipt is not None and self._join(kept, receipt, self._matches(receipt)):
                 self._waiting.settle(kept, receipt.provider, wanted(receipt))
+        if len(page) == most:
+            self._caught_up_to = page[-1].offset + 1
+        else:
+            super().catch_up(most)
 
     def expire(self, now_ms: int, most: int) -> int:
         """Publish what has waited for too long, as it came."""
         over = self._ages.advance(now_ms)
         if over == self._over:
             return 0
-        old = self._waiting.of(self.place, over, most)
+        old = self._waiting.of(self.place, before=over, most=most)
         for kept in old:
             receipt = self._reports.receipt(kept.value)
             if receipt is not None:
                 self.outputs.append(Output(self._reports.names.orphans, kept.value, kept.key))
                 self._waiting.settle(kept, receipt.provider, wanted(receipt))
                 RECEIPTS_ORPHANED.labels(receipt.provider).inc()
-        self._over = over if len(old) < most else old[-1].offset + 1 if old else self._over
-        self._waiting.forget_seen(self.place, self._over)
+        if len(old) < most:
+            self._over = over
+            self._waiting.forget_seen(self.place, over)
+        elif old:
+            self._over = old[-1].offset + 1
         return len(old)
 
     def close(self) -> None:
@@ -175,7 +185,7 @@ class ReceiptPart(Part):
             if self.done.covers(kept.offset, each.partition, each.offset):
                 self._is_repeated(receipt, about(each.event), kept.offset)
                 return True
-        if not matches or self.behind:  # while it is behind, a result that was applied may still be missing
+        if not matches or not self._joins:
             return False
         best = matches[0] if len(matches) == 1 else min(matches, key=lambda each: preference(receipt, each.event))
         self._publish(receipt, about(best.event))

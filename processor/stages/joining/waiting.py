@@ -17,6 +17,7 @@ create table wanted (key integer, place text, offset integer, primary key (key, 
 create table seen (place text, id integer, offset integer, primary key (place, id)) without rowid;
 begin;
 """
+_NEVER: Final = (1 << 63) - 1
 
 
 class Kept(NamedTuple):
@@ -64,11 +65,12 @@ class Waiting:
             found |= {(place, offset): Kept(_place(place), offset, k, value) for place, offset, k, value in rows}
         return list(found.values())
 
-    def of(self, place: Place, before: int | None = None, most: int = -1) -> list[Kept]:
-        """Return the receipts of a partition that wait, in order: *most* of them, at offsets below *before*."""
+    def of(self, place: Place, *, since: int = 0, before: int = _NEVER, most: int = -1) -> list[Kept]:
+        """Return the receipts of a partition that wait, in order: *most* of them, of those between two offsets."""
         rows = self._tables.execute(
-            "select offset, key, value from waiting where place = ? and offset < ? order by offset limit ?",
-            (_text(place), (1 << 63) - 1 if before is None else before, most),
+            "select offset, key, value from waiting where place = ? and offset >= ? and offset < ? "
+            "order by offset limit ?",
+            (_text(place), since, before, most),
         )
         return [Kept(place, *row) for row in rows]
 
