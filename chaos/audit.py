@@ -11,7 +11,7 @@ import orjson
 
 from chaos.checks import CANARIES
 from chaos.faults import HANGS_MAX_S
-from processor.cli.audit.report import BROKEN
+from processor.cli.audit.report import BROKEN, UNCHECKED
 
 if TYPE_CHECKING:
     from chaos.works import Works
@@ -39,7 +39,17 @@ def audited(works: Works) -> dict[str, Any]:
     )
     assert done.returncode in {0, 1}, f"commproc audit ended with {done.returncode}:\n{done.stderr[-2000:]}"
     (plant.folder / "audit.json").write_text(done.stdout)
-    return dict(orjson.loads(done.stdout))
+    found: dict[str, Any] = orjson.loads(done.stdout)
+    assert not (holes := unseen(found, records=len(works.asked), calls=len(plant.sandbox.entries()))), holes
+    return found
+
+
+def unseen(found: dict[str, Any], *, records: int, calls: int) -> list[str]:
+    """Return what an audit has not looked at, of a run that asked *records* and whose providers noted *calls*."""
+    holes = [f"{each['name']}: {each['why']}" for each in found["promises"] if each["verdict"] == UNCHECKED]
+    holes += [f"{found['records']} records of {records}"] if found["records"] < records else []
+    holes += [f"{found['calls']} calls of {calls}"] if found["calls"] < calls else []
+    return holes + ([] if found["files_searched"] else ["no file was searched for secrets"])
 
 
 def told(found: dict[str, Any]) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
 from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
@@ -31,12 +33,12 @@ ARRIVES_WITHIN_MS: Final = 1_000
 QUIET_WITHIN_S: Final = 30.0
 CANARIES: Final = (TEXT, SUBJECT, PASSWORD, PROPERTY, RECIPIENT, "40700000111", "0722000111")
 
-LOST: Final = ("lost", "open lost")
-DOUBLED: Final = ("ended_twice", "event_twice", "attempt_twice", "open twice", "unburied")
+LOST: Final = ("lost", "open lost", "unwritten", "repeats_nothing")
+DOUBLED: Final = ("ended_twice", "event_twice", "attempt_twice", "open twice", "unburied", "misjudged")
 OVERCALLED: Final = ("called_twice", "accepted_twice")
 WRONG_TIME: Final = ("early", "late", "outside", "recalled")
 TWICE: Final = ("password_twice",)
-UNTRUE: Final = ("unfounded", "phantom_call", "phantom_result", "sent_unsaid")
+UNTRUE: Final = ("unfounded", "phantom_call", "phantom_result", "sent_unsaid", "untold")
 SECRET: Final = ("secret",)
 DOUBTED: Final = ("doubted",)
 UNREADY: Final = ("not ready again", "ended by itself", "held")
@@ -95,12 +97,17 @@ def findings(
     own = _of(_quiet(plant, opens), f"{name}-")
     repeated = plant.repeated()  # each is a record like any other: it needs a result of its own
     own.asked = {**own.asked, **repeated}
+    unwritten = [f"{topic}/{partition}: {key!r}" for topic, partition, key in plant.unplaced]
+    plant.unplaced.clear()
     opened, own.engagement = own.engagement, []  # these have a promise of their own
     _keep(plant.folder / f"{name}.events.jsonl", [*own.delivery, *own.retry, *own.dead, *own.receipts, *opened])
     _keep(plant.folder / f"{name}.asked.jsonl", own.asked.items())
     breaches = _broken(own, partial(_sent_ms, steps, held))
     if is_certain:
         breaches |= _lines({"doubted": sorted({name for name, _ in own.in_doubt} - load.cut)})
+    breaches |= _lines(
+        {"unwritten": unwritten, "held": _held(plant, min((each.asked_ms for each in load.wishes.values()), default=0))}
+    )
     breaches |= _lines({"secret": leaked(plant, replace(own, engagement=opened))} | opens.breaches(opened))
     first = _first_bytes(own)
     waits_ms = [first[each] - wish.asked_ms for each, wish in load.wishes.items() if wish.once and each in first]
@@ -117,6 +124,16 @@ def findings(
         opens=opens.counts(opened),
         breaches=breaches,
     )
+
+
+def _held(plant: Plant, since_ms: int) -> list[str]:
+    """Return the partitions that were held since then: no drill damages a journal, so none may be."""
+    lines = [json.loads(line) for line in plant.output().splitlines() if '"partition.held"' in line]
+    return [
+        f"{line['topic']}/{line['partition']}: {line['reason']}"
+        for line in lines
+        if datetime.fromisoformat(line["time"]).timestamp() * 1_000 >= since_ms
+    ]
 
 
 def leaked(plant: Plant, ledgers: Ledgers) -> list[str]:

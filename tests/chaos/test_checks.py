@@ -6,7 +6,8 @@ from functools import partial
 from types import SimpleNamespace
 from typing import Any, cast
 
-from chaos.checks import _by_their_clock, _sent_ms
+from chaos.audit import unseen
+from chaos.checks import _by_their_clock, _held, _sent_ms
 from chaos.opens import Opens
 from chaos.samples import Sample, _growth
 from chaos.works import Held
@@ -57,3 +58,26 @@ def test_files_that_come_and_go_are_no_growth_and_files_that_stay_are() -> None:
 
     assert _growth(coming).is_flat
     assert _growth(staying).files_per_min == 2
+
+
+def test_an_audit_that_looked_at_less_than_there_was_says_nothing() -> None:
+    rows = [{"name": "lost", "verdict": "holds", "why": None}]
+    found = {"promises": rows, "records": 9, "calls": 7, "files_searched": 3}
+
+    assert unseen(found, records=9, calls=7) == []
+    assert unseen({**found, "records": 0}, records=9, calls=7) == ["0 records of 9"]
+    assert unseen({**found, "calls": 6, "files_searched": 0}, records=9, calls=7) == [
+        "6 calls of 7",
+        "no file was searched for secrets",
+    ]
+    unchecked = {"name": "early", "verdict": "not checked", "why": "needs --calls"}
+    assert unseen({**found, "promises": [*rows, unchecked]}, records=9, calls=7) == ["early: needs --calls"]
+
+
+def test_a_partition_that_was_held_is_told_by_the_drill_in_which_it_was() -> None:
+    line = '{"time":"2026-11-27T15:39:42Z","event":"partition.held","topic":"t","partition":1,"reason":"offset_gone"}'
+    plant = cast("Any", SimpleNamespace(output=lambda: f"{line}\n"))
+    at_ms = 1_795_793_982_000
+
+    assert _held(plant, at_ms) == ["t/1: offset_gone"]
+    assert _held(plant, at_ms + 1) == []

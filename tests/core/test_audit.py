@@ -45,6 +45,7 @@ FAILED = Result("e-failed", Status.FAILED, Reason.PROVIDER_REJECTED, 1, "first",
 REJECTED = Result("e-rejected", Status.REJECTED, Reason.INVALID_CONTENT, 0, None, False)
 DUPLICATE = Result("e-duplicate", Status.DUPLICATE, Reason.SAME_CONTENT, 0, None, False)
 CONFLICT = Result("e-conflict", Status.REJECTED, Reason.OTHER_CONTENT, 0, None, False)
+EXPIRED = Result("e-expired", Status.EXPIRED, Reason.PAST_END, 1, None, False)
 UNKNOWN = Result("e-unknown", Status.UNKNOWN, Reason.IN_DOUBT, 1, "first", False)
 DEFERRED = Retry("e-retry", Reason.PROVIDER_DEFERRED, 1, "first", NOON_MS + 5_000)
 DOUBTED_ONE = DEFERRED._replace(reason=Reason.IN_DOUBT)
@@ -59,6 +60,8 @@ DEFERRED_AGAIN = DEFERRED._replace(event_id="e-retry-2", attempt=2)
 THIRD = AGAIN._replace(attempt=3, first_byte_ms=NOON_MS + 6_000)
 ELSEWHERE = ASKED._replace(partition=1, offset=3)
 NEXT = ASKED._replace(offset=8, digest=12, at_ms=NOON_MS + 1)
+TWIN = NEXT._replace(digest=11)
+OTHERS = LETTER._replace(event_id="e-others", reason=Reason.OTHER_CONTENT)
 
 
 def broken(*facts: Fact, rules: Rules = RULES, about: str = "m-1") -> dict[str, int]:
@@ -82,9 +85,13 @@ KEPT: dict[str, tuple[Sequence[Fact], Rules]] = {
     "sent, and reported later": ([ASKED, SENT, CALL, Report("r-1", NOON_MS), Act("a-1")], RULES),
     "an act whose event came late and was published again": ([ASKED, SENT, CALL, Act("a"), Act("a")], RULES),
     "reported again much later": ([ASKED, SENT, CALL, Report("r", 0), Report("r", DAY_MS + 1)], RULES),
-    "a duplicate": ([ASKED, NEXT, SENT, CALL, DUPLICATE], RULES),
-    "a conflict": ([ASKED, NEXT, SENT, CALL, CONFLICT, LETTER._replace(reason=Reason.OTHER_CONTENT)], RULES),
-    "a duplicate before its message has ended": ([ASKED._replace(waits=True), NEXT, DUPLICATE], RULES),
+    "a duplicate": ([ASKED, TWIN, SENT, CALL, DUPLICATE], RULES),
+    "a conflict": ([ASKED, NEXT, SENT, CALL, CONFLICT, OTHERS], RULES),
+    "a conflict in another partition": (
+        [ELSEWHERE._replace(at_ms=NOON_MS + 1, digest=12), TWIN, SENT, CALL, CONFLICT, OTHERS],
+        RULES,
+    ),
+    "a duplicate before its message has ended": ([ASKED._replace(waits=True), TWIN, DUPLICATE], RULES),
     "mended and asked for again": ([ASKED, REJECTED, LETTER, NEXT, SENT, CALL], RULES),
     "forwarded to its partition": ([ASKED, ELSEWHERE, SENT, CALL], RULES),
     "forwarded and waiting there": ([ASKED, ELSEWHERE._replace(waits=True)], RULES),
@@ -128,6 +135,15 @@ BROKEN: dict[str, tuple[str, Sequence[Fact], Rules]] = {
     "nothing came of bytes that nobody can read": ("lost", [ASKED._replace(channel=None)], RULES),
     "nothing came of the second record": ("lost", [ASKED, NEXT, SENT, CALL], RULES),
     "nothing came of what was forwarded": ("lost", [ASKED, ELSEWHERE], RULES),
+    "a repetition of nothing": ("repeats_nothing", [ASKED, DUPLICATE], RULES),
+    "two repetitions, and nothing that they repeat": (
+        "repeats_nothing",
+        [ASKED, TWIN, DUPLICATE, DUPLICATE._replace(event_id="e-duplicate-2")],
+        RULES,
+    ),
+    "other content, and nothing that it differs from": ("repeats_nothing", [ASKED, CONFLICT, OTHERS], RULES),
+    "other content told as the same": ("misjudged", [ASKED, NEXT, SENT, CALL, DUPLICATE], RULES),
+    "the same content told as another": ("misjudged", [ASKED, TWIN, SENT, CALL, CONFLICT, OTHERS], RULES),
     "it waits": ("still_waiting", [ASKED._replace(waits=True)], replace(RULES, drained=True)),
     "it waits in a tier": (
         "still_waiting",
@@ -138,7 +154,7 @@ BROKEN: dict[str, tuple[str, Sequence[Fact], Rules]] = {
     "two results of one record": ("ended_twice", [ASKED, SENT, CALL, DUPLICATE], RULES),
     "two records that are one message": (
         "ended_twice",
-        [ASKED, NEXT, SENT, CALL, SECOND._replace(event_id="e-2"), AGAIN._replace(recipients=(2,))],
+        [ASKED, TWIN, SENT, CALL, SECOND._replace(event_id="e-2"), AGAIN._replace(recipients=(2,))],
         RULES,
     ),
     "a result and a dead letter without a name": ("ended_twice", [ASKED, SENT, CALL, NAMELESS], RULES),
@@ -152,6 +168,10 @@ BROKEN: dict[str, tuple[str, Sequence[Fact], Rules]] = {
     "a result that nobody asked for": ("phantom_result", [DUPLICATE], RULES),
     "a failure without a dead letter": ("unburied", [ASKED, FAILED, REFUSED], RULES),
     "a dead letter of what was sent": ("unburied", [ASKED, SENT, CALL, LETTER], RULES),
+    "other content without a dead letter": ("unburied", [ASKED, NEXT, SENT, CALL, CONFLICT], RULES),
+    "an attempt before the one that is told": ("untold", [ASKED, SECOND, REFUSED, AGAIN], RULES),
+    "an attempt after the end": ("untold", [ASKED, SENT, CALL, AGAIN._replace(accepted=False)], RULES),
+    "an attempt of what ended without one": ("untold", [ASKED, EXPIRED, REFUSED], RULES),
     "a call too many": ("called_twice", [ASKED, SENT, CALL, REFUSED], RULES),
     "a call more than doubt allows": (
         "called_twice",
@@ -162,6 +182,11 @@ BROKEN: dict[str, tuple[str, Sequence[Fact], Rules]] = {
     "accepted more often than doubt allows": (
         "accepted_twice",
         [ASKED, DOUBTED_ONE, DEFERRED_AGAIN, SENT._replace(attempt=3), CALL, AGAIN, THIRD],
+        RULES,
+    ),
+    "accepted again where another attempt was in doubt": (
+        "accepted_twice",
+        [ASKED, DOUBTED_ONE, DEFERRED_AGAIN, SENT._replace(attempt=3), REFUSED, AGAIN, THIRD],
         RULES,
     ),
     "a password sent again in doubt": ("password_twice", [ASKED, DOUBTED_ONE, SECOND, REFUSED, AGAIN], ONCE),
@@ -256,7 +281,7 @@ def test_examples_are_few_however_much_is_broken() -> None:
     assert account.records == 100
 
 
-@given(st.permutations([ASKED, NEXT, DEFERRED, SECOND, REFUSED, AGAIN, DUPLICATE, Report("r", 1)]))
+@given(st.permutations([ASKED, TWIN, DEFERRED, SECOND, REFUSED, AGAIN, DUPLICATE, Report("r", 1)]))
 def test_the_order_in_which_facts_are_known_does_not_matter(facts: Iterable[Fact]) -> None:
     assert broken(*facts) == {}
 

@@ -68,7 +68,7 @@ def joining(cluster: Cluster, names: Names) -> Iterator[JoinLoop]:
 def test_a_partition_that_is_behind_goes_on_once_another_ones_outputs_have_gone(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_LADEN", COUNT // 2)
+    monkeypatch.setattr(module, "_LADEN", MOST // 2)
     monkeypatch.setattr(module, "_AHEAD", MOST)
     names, now_ms = Names(fresh("join")), CLOCK.now_ms()
     for topic, partitions in ((names.receipts, 2), (names.delivery, 1), (names.control, 1)):

@@ -29,6 +29,7 @@ class Asked:
     message_id: str | None
     due_at_ms: int = 0
     head: Head | None = None
+    content: int = 0  # a hash of its bytes
 
 
 @dataclass(slots=True)
@@ -94,7 +95,8 @@ class Ledgers:
         named: dict[Origin, str] = {}
         for number, (origin, each) in enumerate(self.asked.items()):
             named[origin] = place_of(*origin) if each.head is None else public_id(each.head.message_id)
-            told_of(named[origin]).add(asked(origin, 0, number, each.head, waits=each.message_id in waiting))
+            # One instant each: those that are forwarded are not among them, so none is another's copy.
+            told_of(named[origin]).add(asked(origin, number, each.content, each.head, waits=each.message_id in waiting))
         events: tuple[Told, ...] = (*self.delivery, *self.retry, *self.dead, *self.engagement)
         for event in events:
             about = event.message_id

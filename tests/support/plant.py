@@ -136,7 +136,7 @@ class Plant:
         self.specs = specs_of(self.settings)
         Topics(self.cluster.connection).apply(self.specs, self.settings.kafka.replication_factor)
         self.asked: dict[Origin, Asked] = {}
-        self._unplaced: dict[tuple[str, int, str | None], Asked] = {}  # acknowledged without an offset
+        self.unplaced: dict[tuple[str, int, bytes], Asked] = {}  # acknowledged without an offset, by place and key
         self.processes: dict[str, Child] = {}
         self.logs: list[Path] = []
         self._numbers = count(1)
@@ -262,14 +262,14 @@ class Plant:
 
     def put(self, value: bytes | None, asked: Asked, topic: str, **more: Any) -> None:
         """Put any bytes on a topic, and remember them once they are acknowledged; `flush` waits for that."""
-        remembered = replace(asked, head=self._head(value))
+        remembered = replace(asked, head=self._head(value), content=hash(value))
 
         def delivered(error: KafkaError | None, message: Message) -> None:
             if error is not None:
                 return
             topic, partition, offset = message.topic() or "", message.partition() or 0, message.offset()
             if offset is None:
-                self._unplaced[topic, partition, remembered.message_id] = remembered
+                self.unplaced[topic, partition, message.key() or b""] = remembered
             else:
                 self.asked[Origin(topic, partition, offset)] = remembered
 
@@ -284,15 +284,15 @@ class Plant:
         (librdkafka 2.16.0, idempotent, as two of three nodes were killed); it tells its user of the second alone. Or
         it hears that a record had been written before, and cannot say where: such a record is placed here.
         """
-        known = {(*origin[:2], each.message_id): each for origin, each in self.asked.items()}
+        known = {(*origin[:2], (each.message_id or "").encode()): each for origin, each in self.asked.items()}
         found = {}
         for record in self.cluster.read([self.names.outbound, self.names.express]):
             origin = Origin(record.topic() or "", record.partition() or 0, record.offset() or 0)
-            key = (*origin[:2], (record.key() or b"").decode(errors="replace"))
+            key = (*origin[:2], record.key() or b"")
             if origin in self.asked:
                 continue
-            if key in self._unplaced:
-                self.asked[origin] = known[key] = self._unplaced.pop(key)
+            if key in self.unplaced:
+                self.asked[origin] = known[key] = self.unplaced.pop(key)
             elif key in known:
                 found[origin] = known[key]
         return found

@@ -22,7 +22,7 @@ WITHOUT: Final = {
     Source.SECRETS: "needs --secrets: what to look for",
 }
 NOT_WHOLE: Final = "the inbound topics do not hold what was asked before"
-PHANTOMS: Final = frozenset({"phantom_result", "phantom_call"})
+OF_WHOLE: Final = frozenset({"phantom_result", "phantom_call", "repeats_nothing", "misjudged", "untold"})
 HOLDS, BROKEN, UNCHECKED = "holds", "BROKEN", "not checked"
 
 
@@ -80,7 +80,7 @@ class Audit:
         source = ROWS[name].source
         if source is not Source.TOPICS and source not in self.sources:
             return WITHOUT[source]
-        if name in PHANTOMS and not self.rules.whole:
+        if name in OF_WHOLE and not self.rules.whole:
             return NOT_WHOLE
         if name == "still_waiting" and not self.rules.drained:
             return "may wait; --drained asks for it"

@@ -31,6 +31,8 @@ class Promise(NamedTuple):
 
 PROMISES: Final[Mapping[str, Promise]] = {
     "lost": Promise("records without a result that wait nowhere", endings.lost),
+    "repeats_nothing": Promise("ended as repetitions, and nothing else did", endings.repeats_nothing),
+    "misjudged": Promise("repetitions not told apart by content", endings.misjudged),
     "unwritten": Promise("acknowledged, and not on the topic", endings.unwritten, Source.ASKED),
     "still_waiting": Promise("records that wait, though all should be done", endings.still_waiting),
     "ended_twice": Promise("messages or records with two results", endings.ended_twice),
@@ -46,6 +48,7 @@ PROMISES: Final[Mapping[str, Promise]] = {
     "outside": Promise("calls outside a daily window", calling.outside, Source.CALLS),
     "recalled": Promise("calls after a recall", calling.recalled, Source.CALLS),
     "unfounded": Promise("SENT, and accepted by no provider", calling.unfounded, Source.CALLS),
+    "untold": Promise("attempts called of which no event tells", calling.untold, Source.CALLS),
     "phantom_call": Promise("calls for messages that nobody asked for", calling.phantom_call, Source.CALLS),
     "sent_unsaid": Promise("accepted, and ended as not sent", calling.sent_unsaid, Source.CALLS),
 }

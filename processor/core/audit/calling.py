@@ -7,15 +7,12 @@ from typing import Final
 from processor.core.audit.facts import Asked, Call
 from processor.core.audit.finding import Finding
 from processor.core.audit.hours import allows
-from processor.core.audit.story import Rules, Story
+from processor.core.audit.story import SEVERAL, Rules, Story
 from processor.core.plan import Plan
 from processor.core.words import InDoubt, Purpose, Status
 
 RECALL_BINDS_MS: Final = 1_000
 """What is submitted within a second of a recall was too late for it."""
-
-SEVERAL: Final = 2
-"""Most messages have one call, of which there is little to look at."""
 
 
 def called_twice(story: Story, rules: Rules) -> Iterator[Finding]:
@@ -29,11 +26,20 @@ def called_twice(story: Story, rules: Rules) -> Iterator[Finding]:
 
 
 def accepted_twice(story: Story, rules: Rules) -> Iterator[Finding]:
-    """Yield acceptances beyond one for a recipient; one more is allowed for each attempt reported in doubt."""
-    if len(story.calls) < SEVERAL:
+    """
+    Yield acceptances beyond one for a recipient, of the recipient who had most of them that no doubt covers.
+
+    One is covered where the attempt before it that was accepted, too, was reported in doubt.
+    """
+    if story.acceptances < SEVERAL:
         return
-    for number in range(story.acceptances - story.lives(rules.horizon_ms)):
-        yield Finding(f"{story.about}: accepted {story.acceptances} times", allowed=number < len(story.doubts))
+    worst = max(
+        (_again(each, story) for each in story.accepted.values()),
+        key=lambda covered: (covered.count(False), len(covered)),
+    )
+    more = story.lives(rules.horizon_ms) - 1  # each of which has a first acceptance of its own
+    for allowed in sorted(worst)[more:]:
+        yield Finding(f"{story.about}: accepted {story.acceptances} times", allowed=allowed)
 
 
 def password_twice(story: Story, rules: Rules) -> Iterator[Finding]:
@@ -112,6 +118,15 @@ def unfounded(story: Story, rules: Rules) -> Iterator[Finding]:
             yield Finding(f"{story.about}: attempt {each.attempt}")
 
 
+def untold(story: Story, rules: Rules) -> Iterator[Finding]:
+    """Yield attempts that were called and of which no event tells, of messages that are over."""
+    if not (rules.whole and story.over):
+        return
+    told = {each.attempt for each in story.retries} | {each.attempt for each in story.results if each.provider}
+    for attempt in sorted({call.attempt for call in story.calls if call.attempt is not None} - told):
+        yield Finding(f"{story.about}: attempt {attempt}")
+
+
 def phantom_call(story: Story, rules: Rules) -> Iterator[Finding]:
     """Yield calls for a message that nobody asked for."""
     if rules.whole and not story.asked:
@@ -124,6 +139,18 @@ def sent_unsaid(story: Story, rules: Rules) -> Iterator[Finding]:
     unsent = [each for each in ends if each.status not in {Status.SENT, Status.UNKNOWN}]
     if unsent and len(unsent) == len(ends) and not story.doubts and story.acceptances:
         yield Finding(f"{story.about}: {unsent[0].status}")
+
+
+def _again(accepted: Sequence[Call], story: Story) -> list[bool]:
+    """Tell of each acceptance but the last whether a doubt covers it: each doubt covers one, of its own attempt."""
+    attempts = [call.attempt for call in accepted if call.attempt is not None]
+    if len(attempts) < len(accepted):  # the provider is not told: any doubt may be meant
+        return [number < len(story.doubts) for number in range(len(accepted) - 1)]
+    left, covered = set(story.doubts), []
+    for attempt in sorted(attempts)[:-1]:
+        covered.append(attempt in left)
+        left.discard(attempt)
+    return covered
 
 
 def _once(asked: Asked, plan: Plan) -> bool:

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from processor.core.audit.finding import Finding, repeated
-from processor.core.audit.story import Rules, Story
+from processor.core.audit.story import SEVERAL, Rules, Story
 from processor.core.words import DEAD_LETTERED, Reason, Status
 
 
@@ -14,6 +14,30 @@ def lost(story: Story, rules: Rules) -> Iterator[Finding]:
     missing = len(story.records) - len(story.results) - nameless - story.left
     for copies in list(story.records)[: max(0, missing)]:
         yield Finding(f"{story.about} from {copies[-1].topic}/{copies[-1].partition}@{copies[-1].offset}")
+
+
+def repeats_nothing(story: Story, rules: Rules) -> Iterator[Finding]:
+    """Yield messages of which every record ended as the repetition of another one."""
+    if rules.whole and story.over and not story.message_results:
+        yield Finding(f"{story.about}: {len(story.results)} repetitions")
+
+
+def misjudged(story: Story, rules: Rules) -> Iterator[Finding]:
+    """
+    Yield messages whose repetitions were not told apart by their content.
+
+    Which record came first is not known where they lie in several partitions: each may have. What was REJECTED before
+    a provider was called is not remembered, and what comes after it repeats nothing.
+    """
+    if len(story.results) < SEVERAL or not (rules.whole and story.over) or story.lives(rules.horizon_ms) > 1:
+        return
+    if any(each.status == Status.REJECTED for each in story.message_results):
+        return
+    contents = Counter(copies[0].digest for copies in story.records)
+    others = sum(each.reason == Reason.OTHER_CONTENT for each in story.results)
+    if others not in {contents.total() - alike for alike in contents.values()}:
+        told = f"{len(contents)} contents in {contents.total()} records, {others} told as other content"
+        yield Finding(f"{story.about}: {told}")
 
 
 def still_waiting(story: Story, rules: Rules) -> Iterator[Finding]:
@@ -68,12 +92,16 @@ def phantom_result(story: Story, rules: Rules) -> Iterator[Finding]:
 
 def unburied(story: Story, rules: Rules) -> Iterator[Finding]:
     """Yield messages that were refused or given up without their dead letter, and letters without such a message."""
-    if any(each.later for each in story.results) or any(each.later for each in story.letters):
-        return  # of two topics that grow, neither is read to the same instant
+    if story.grows:
+        return
+    others = sum(each.reason == Reason.OTHER_CONTENT for each in story.results)
+    other_letters = sum(letter.reason == Reason.OTHER_CONTENT for letter in story.letters)
     results = sum(each.status in DEAD_LETTERED for each in story.message_results)
-    letters = sum(letter.named and letter.reason != Reason.OTHER_CONTENT for letter in story.letters)
+    letters = sum(letter.named for letter in story.letters) - other_letters
     if results != letters:
         yield Finding(f"{story.about}: {results} refused or failed, {letters} dead letters")
+    if others != other_letters:
+        yield Finding(f"{story.about}: {others} of other content, {other_letters} dead letters")
 
 
 def unwritten(story: Story, rules: Rules) -> Iterator[Finding]:

@@ -1,6 +1,6 @@
 """Everything that is known of one message, and what follows from it."""
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -26,6 +26,10 @@ from processor.core.status import REPEATED
 from processor.core.words import PERHAPS_SENT, Status
 
 NO_RECALLS: Final[Mapping[tuple[str, str], Sequence[tuple[int, int]]]] = {}
+
+ANYBODY: Final = 0
+SEVERAL: Final = 2
+"""Most messages have one of each, of which there is little to look at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +124,17 @@ class Story:
         return sum(any(each.waits or each.origin in waiting for each in copies) for copies in self.records)
 
     @cached_property
+    def grows(self) -> bool:
+        """Tell whether more came of it meanwhile: of two topics that grow, neither is read to the same instant."""
+        return any(each.later for each in self.results) or any(each.later for each in self.letters)
+
+    @cached_property
+    def over(self) -> bool:
+        """Tell whether each of its records has come to a result."""
+        waits = not self.asked or self.left or self.grows
+        return not waits and len(self.results) == len(self.records)
+
+    @cached_property
     def message_results(self) -> Sequence[Result]:
         """Return the results of the message; those of a record that repeats it say nothing of it."""
         return [each for each in self.results if each.reason not in REPEATED]
@@ -136,11 +151,18 @@ class Story:
         return sorted(self.calls, key=lambda call: call.first_byte_ms)
 
     @cached_property
+    def accepted(self) -> Mapping[int, Sequence[Call]]:
+        """Return the calls that were accepted, by recipient; without recipients, those of anybody."""
+        accepted: dict[int, list[Call]] = defaultdict(list)
+        for call in self.calls:
+            for to in call.recipients or (ANYBODY,) if call.accepted else ():
+                accepted[to].append(call)
+        return accepted
+
+    @cached_property
     def acceptances(self) -> int:
         """Return how often it was accepted, for the recipient for whom it was most often."""
-        accepted = [call for call in self.calls if call.accepted]
-        counted = Counter(to for call in accepted for to in call.recipients)
-        return max(counted.values(), default=len(accepted))
+        return max(map(len, self.accepted.values()), default=0)
 
     def lives(self, horizon_ms: int | None) -> int:
         """Return how many messages have had this id, one after the other."""
