@@ -36,7 +36,12 @@ if TYPE_CHECKING:
 STAGES: Final = ("intake", "delay", "dispatch")
 CHANNEL, PASSWORDS = "SMS", "SMSOTP"
 READY_WITHIN_S: Final = 60.0
+STAYED: Final = "group.stayed"  # what a process logs that ends without having left its group
 TICKS_A_SECOND: Final = os.sysconf("SC_CLK_TCK")
+
+
+class Unclean(Exception):
+    """A process did not stop in order: what was measured beside it is not what it says."""
 
 
 def now_ms() -> int:
@@ -112,8 +117,20 @@ class Works:
         self._stages.pop((stage, slot)).kill()
 
     def stop(self, stage: str, slot: str = "0") -> None:
-        """Ask a process to end, and wait for it."""
-        self._stages.pop((stage, slot)).stop()
+        """Ask a process to end, and wait for it. Raises `Unclean`."""
+        stop_cleanly(self._stages.pop((stage, slot)), f"commproc {stage}, slot {slot}")
+
+    def wait_until_owners(self, loop: str, slots: Iterable[str], *, within_s: float = READY_WITHIN_S) -> None:
+        """Return once the *loop* of each of *slots* owns partitions: before that a member has no part of the work."""
+        stage, left, until_s = loop.split(".", maxsplit=1)[0], set(slots), time.monotonic() + within_s
+        while left := {slot for slot in left if not self._owned(stage, slot, loop)}:
+            if time.monotonic() > until_s:
+                raise TimeoutError(f"{loop} of slots {sorted(left)} owned no partition within {within_s:g} s")
+            time.sleep(0.2)
+
+    def _owned(self, stage: str, slot: str, loop: str) -> float:
+        port = self._port_of(stage, slot)
+        return owned(_page(port, "/metrics") or "", loop) if port else 0.0
 
     def cpu_s(self, *stages: str) -> float:
         """Return the processor time that the processes of these stages have spent so far."""
@@ -125,10 +142,14 @@ class Works:
         return spent / TICKS_A_SECOND
 
     def _is_ready(self, stage: str, slot: str) -> bool:
+        port = self._port_of(stage, slot)
+        return port is not None and _answers(port, "/readyz")
+
+    def _port_of(self, stage: str, slot: str) -> int | None:
         for line in self._stages[stage, slot].log.read_text(encoding="utf-8").splitlines():
             if line.startswith("{") and line.endswith("}") and (told := json.loads(line))["event"] == "process.started":
-                return _answers(told["port"], "/readyz")
-        return False
+                return int(told["port"])
+        return None
 
     def _child(self, name: str, *arguments: str) -> Child:
         folder = self.folder / f"{name}-{time.time_ns()}"
@@ -179,12 +200,16 @@ class Works:
 
     def arrived(self, name: str, count: int, *, within_s: float) -> dict[str, int]:
         """Return when each message `name-…` first reached the provider (Unix ms), once *count* of them have."""
+        return self._seen(lambda calls: began_ms(calls, name), count, within_s)
+
+    def accepted(self, name: str, count: int, *, within_s: float) -> dict[str, int]:
+        """Return when the provider first took each message `name-…` (Unix ms), once it has *count* of them."""
+        return self._seen(lambda calls: taken_ms(calls, name), count, within_s)
+
+    def _seen(self, seen: Callable[[Iterable[Entry]], dict[str, int]], count: int, within_s: float) -> dict[str, int]:
         until_s = time.monotonic() + within_s
         while True:
-            found: dict[str, int] = {}
-            for each in self.calls():
-                if each.message_id is not None and each.message_id.startswith(f"{name}-"):
-                    found.setdefault(each.message_id, each.first_byte_ms)
+            found = seen(self.calls())
             if len(found) >= count:
                 return found
             if time.monotonic() > until_s:
@@ -263,6 +288,39 @@ def text(message_id: str, channel: str = CHANNEL, *, size: int = 0, **head: Any)
     return Message(Head(message_id, channel, **head), to="+40700000111", text=content)
 
 
+def began_ms(calls: Iterable[Entry], name: str) -> dict[str, int]:
+    """Return when the first call of each message `name-…` began, Unix ms: what may not be early."""
+    found: dict[str, int] = {}
+    for each in calls:
+        if each.message_id is not None and each.message_id.startswith(f"{name}-"):
+            found.setdefault(each.message_id, each.first_byte_ms)
+    return found
+
+
+def taken_ms(calls: Iterable[Entry], name: str) -> dict[str, int]:
+    """Return when the provider had each message `name-…` whole for the first time and took it, Unix ms."""
+    found: dict[str, int] = {}
+    for each in calls:
+        if each.accepted and each.message_id is not None and each.message_id.startswith(f"{name}-"):
+            found.setdefault(each.message_id, each.at_ms)
+    return found
+
+
+def stop_cleanly(child: Child, what: str) -> None:
+    """Ask a process to end, and wait for it. Raises `Unclean` where it did not end as one that stops in order does."""
+    child.stop()
+    if child.exit_code != 0:
+        raise Unclean(f"{what} ended with {child.exit_code} where it was to stop:\n{child.last_lines()}")
+    if STAYED in child.log.read_text(encoding="utf-8", errors="replace"):
+        raise Unclean(f"{what} did not leave its group, which waits for its session:\n{child.last_lines()}")
+
+
+def owned(page: str, loop: str) -> float:
+    """Return how many partitions the *loop* of a process owns, of its page of metrics."""
+    series = f'comm_partitions_assigned{{loop="{loop}"}} '
+    return sum(float(line.removeprefix(series)) for line in page.splitlines() if line.startswith(series))
+
+
 def quantiles(values: Iterable[float], *wanted: float) -> list[float]:
     """Return the values at *wanted*, each from 0 to 1, by the nearest rank."""
     ordered = sorted(values)
@@ -270,8 +328,12 @@ def quantiles(values: Iterable[float], *wanted: float) -> list[float]:
 
 
 def _answers(port: int, path: str) -> bool:
+    return _page(port, path) is not None
+
+
+def _page(port: int, path: str) -> str | None:
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=2) as answer:
-            return bool(answer.status == 200)
+            return str(answer.read().decode()) if answer.status == 200 else None
     except (OSError, urllib.error.URLError):
-        return False
+        return None
