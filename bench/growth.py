@@ -4,7 +4,8 @@ How cost grows: with processes on the same topics, with the size of messages, wi
     python -m bench.growth [--messages 20000] [--only processes sizes providers]
 
 What is told is processor time a message of the processes of a stage: where cores are short, a rate would tell of them.
-The provider is a server that answers at once, in a process of its own.
+The provider is a server that answers at once, in a process of its own. Messages are of three lanes in turn, and where
+processes are several, topics have partitions for each of them: nothing is asked before each owns some.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 PROCESSES = (1, 2, 4)
 SIZES_KB = (1, 4, 64, 512)
 PROVIDERS = (1, 10, 100)
+LANES = (8, 4, 0)  # priorities of the high, the normal and the bulk lane
+PARTITIONS = {"inbound": 2 * max(PROCESSES), "send": max(PROCESSES)}
 
 
 def measure(
@@ -39,11 +42,14 @@ def measure(
 ) -> tuple[float, float, float]:
     """Return processor time a message of intake and of dispatch, in microseconds, and messages a second."""
     with served() as url, works(broker.bootstrap, "growth", stages=(), change=change, url=url) as made:
-        for slot in range(instances):
-            made.start("intake", "dispatch", slot=str(slot))
+        slots = [str(number) for number in range(instances)]
+        for slot in slots:
+            made.start("intake", "dispatch", slot=slot)
+        made.wait_until_owners("intake", slots)
+        made.wait_until_owners("dispatch", slots)
         spent_s = [made.cpu_s("intake"), made.cpu_s("dispatch")]
         begun_s = time.monotonic()
-        made.ask(text(f"m-{number}", size=size) for number in range(count))
+        made.ask(text(f"m-{n}", size=size, priority=LANES[n % len(LANES)]) for n in range(count))
         ended = _ended(made, count)
         took_s = time.monotonic() - begun_s
         intake_s, dispatch_s = made.cpu_s("intake") - spent_s[0], made.cpu_s("dispatch") - spent_s[1]
@@ -65,6 +71,11 @@ def _ended(made: Works, count: int) -> int:
     if found < count:
         raise TimeoutError(f"{found:,} messages of {count:,} ended within 5 minutes")
     return found
+
+
+def with_partitions(tree: dict[str, Any]) -> None:
+    """Give topics as many partitions as there are processes at most, and more: with fewer some would have no work."""
+    tree["topics"]["partitions"] = PARTITIONS
 
 
 def with_providers(count: int) -> Callable[[dict[str, Any]], None]:
@@ -89,7 +100,7 @@ def main() -> None:
     with find_broker() as broker:
         if "processes" in asked.only:
             for number in PROCESSES:
-                say(f"{number} of each stage", count, measure(broker, count, instances=number))
+                say(f"{number} of each stage", count, measure(broker, count, instances=number, change=with_partitions))
         if "sizes" in asked.only:
             for kilobytes in SIZES_KB:
                 fewer = max(500, count // max(1, kilobytes // 4))
