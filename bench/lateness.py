@@ -17,7 +17,7 @@ from bench.works import Stream, Works, now_ms, quantiles, text, works
 from processor.sandbox.broker import find_broker
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
     from processor.core.message import Message
 
@@ -62,13 +62,21 @@ def main() -> None:
     late = {name: at_ms - due[name] for name, at_ms in arrived.items()}
     beside_them = f"{asked.beside:g} a second beside"
     say(f"{asked.messages:,} messages due over {asked.minutes:g} minutes, {beside_them}", list(late.values()))
-    print(f"early: {sum(each < 0 for each in late.values())}; calls in all: {calls:,}")
+    print(f"calls in all: {calls:,}")
     if death is not None:
-        touched = {name: each for name, each in late.items() if death.touches(due[name], each)}
         print(f"delay stage killed and ready again after {death.ready_ms - death.began_ms:,} ms")
-        say("of these, due or called from then to 5 s after", list(touched.values()))
-        say("due once it was ready again", [each for name, each in late.items() if due[name] > death.ready_ms])
-        say("all others", [each for name, each in late.items() if name not in touched])
+        for what, those in told_apart(death, due, late).items():
+            say(what, those)
+
+
+def told_apart(death: Death, due_ms: Mapping[str, int], late_ms: Mapping[str, int]) -> dict[str, list[int]]:
+    """Return the lateness of those that a death touched, of those due once it was over, and of all but the first."""
+    touched = {name for name, each in late_ms.items() if death.touches(due_ms[name], each)}
+    return {
+        "of these, due or called from then to 5 s after": [late_ms[name] for name in late_ms if name in touched],
+        "due once it was ready again": [each for name, each in late_ms.items() if due_ms[name] > death.ready_ms],
+        "all but those touched": [late_ms[name] for name in late_ms if name not in touched],
+    }
 
 
 def _died(made: Works, after_s: float) -> Death:
@@ -88,12 +96,17 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def say(what: str, late_ms: list[int]) -> None:
+def say(what: str, late_ms: Sequence[int]) -> None:
+    print(line(what, late_ms), flush=True)
+
+
+def line(what: str, late_ms: Sequence[int]) -> str:
+    """Return what is told of some messages: how late they were, and how many of them were early."""
+    if not late_ms:
+        return f"{what}: none"
     p50, p99, p999, worst = quantiles(late_ms, 0.5, 0.99, 0.999, 1.0)
-    print(
-        f"{what}: late by {p50} ms p50, {p99} ms p99, {p999} ms p99.9, {worst} ms at most ({len(late_ms):,})",
-        flush=True,
-    )
+    late = f"late by {p50} ms p50, {p99} ms p99, {p999} ms p99.9, {worst} ms at most"
+    return f"{what}: {late}; early: {sum(each < 0 for each in late_ms)} (of {len(late_ms):,})"
 
 
 if __name__ == "__main__":
