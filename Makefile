@@ -50,8 +50,8 @@ kafka: $(STAMP) ## run a local Kafka and registry until Ctrl-C; prints their add
 demo: $(STAMP) ## send 500 messages through everything and add up; KEEP=1 leaves it running
 	@$(BIN)/commproc demo $(if $(KEEP),--keep)
 
-bench: $(STAMP) ## measure speed and memory; writes docs/performance.md
-	@$(BIN)/python -m bench
+bench: $(STAMP) ## measure speed and memory; writes docs/performance.md; ONLY="urgency ids" renews some of it
+	@$(BIN)/python -m bench $(if $(ONLY),--only $(ONLY))
 
 chaos: $(STAMP) ## break everything under load and count what is lost or doubled; LONG=1: thirty minutes of a mix
 	@$(SCRATCH) $(BIN)/python -m chaos $(if $(LONG),--minutes 30 --mix-only --nodes 3)

@@ -1,17 +1,13 @@
-"""Writes docs/performance.md from the results of a run."""
+"""Writes docs/performance.md from what is kept of measurements."""
 
-import os
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from statistics import median
 from typing import Any, Final, TypedDict
 
-from processor.sandbox.versions import versions
+from bench.results import ROOT
 
-DOCS: Final = Path(__file__).parent.parent / "docs"
-RESULTS: Final = DOCS / "performance.json"
-REPORT: Final = DOCS / "performance.md"
-NOTES: Final = DOCS / "performance-notes.md"
+REPORT: Final = ROOT / "docs" / "performance.md"
+NOTES: Final = ROOT / "docs" / "performance-notes.md"
 
 
 class Ratio(TypedDict):
@@ -32,31 +28,36 @@ ROWS: Final = {
     "delay_hop": ("A hop through a delay tier", 0.5),
     "dispatch_instant": ("Dispatch, provider answers at once", 0.25),
 }
-
-
-def ran_on() -> str:
-    """Return what a measurement of this moment runs on."""
-    return ", ".join([*(f"{name} {number}" for name, number in versions().items()), f"{os.cpu_count()} cores"])
+OTHERS: Final = {
+    "dispatch_50ms": "Dispatch, answers after 50 ms",
+    "express": "Express",
+    "memory": "Memory",
+}
 
 
 def write(results: dict[str, Any]) -> None:
-    """Write the tables; what is to be said about them stands in performance-notes.md and follows."""
+    """Write the page; what is to be said about it stands in performance-notes.md and follows."""
+    notes = "\n" + NOTES.read_text(encoding="utf-8") if NOTES.exists() else ""
+    REPORT.write_text(page(results) + notes, encoding="utf-8")
+
+
+def page(results: dict[str, Any]) -> str:
+    """Return the tables."""
     parts = (_head, _ratios, _others, _path, _time, _growth, _providers, _tracking)
-    lines = [line for part in parts for line in part(results)]
-    REPORT.write_text("\n".join([*lines, ""]) + _notes(), encoding="utf-8")
+    return "\n".join([*(line for part in parts for line in part(results)), ""])
 
 
-def _head(results: dict[str, Any]) -> list[str]:
+def _head(_: dict[str, Any]) -> list[str]:
     return [
         "# Performance",
         "",
-        f"Written by `{results['command']}` (`make bench`, {results['on']}): {results['rounds']} rounds of",
-        f"{results['records']:,} records of 1,660 bytes, ticks of 2,000. One broker, on the same machine.",
-        f"Where nothing else is said: {results.get('versions', ran_on())}.",
+        "Written by `make bench`, with one broker on the same machine. A run may renew a part of this page: each",
+        "section says its command, when its run began, the revision that it measured, and what it ran on and stood",
+        "beside.",
         "",
-        "Each rate stands beside that of the bare transactional forward loop (consume, produce the same bytes,",
-        "send offsets, commit), run right before it: compare ratios, for the machine is noisy. Medians, with",
-        "[lowest–highest].",
+        "Each rate of records of 1,660 bytes, in ticks of 2,000, stands beside that of the bare transactional forward",
+        "loop (consume, produce the same bytes, send offsets, commit), run right before it: compare ratios, for the",
+        "machine is noisy. Medians, with [lowest–highest].",
         "",
     ]
 
@@ -66,27 +67,39 @@ def _ratios(results: dict[str, Any]) -> list[str]:
     for name, (title, wanted) in ROWS.items():
         if name not in results:  # of a run of --only
             continue
-        rounds: list[Ratio] = results[name]
+        rounds: list[Ratio] = results[name]["rounds"]
         rate, bare, ratio = (_spread([each[key] for each in rounds]) for key in ("rate_per_s", "bare_per_s", "ratio"))
         lines.append(f"| {title} | {rate} | {bare} | {ratio} | ≥ {wanted} × |")
-    return lines
+    return [*lines, "", *_runs(results, {name: title for name, (title, _) in ROWS.items()})]
 
 
 def _others(results: dict[str, Any]) -> list[str]:
-    slow = [each["rate_per_s"] for each in results["dispatch_50ms"]]
-    limit = 400 / 0.05
-    share = _spread([round(each / limit, 2) for each in slow])
-    express, held = results["express"], results["memory"]
-    return [
-        "",
-        "| what | measured | wanted |",
-        "| --- | --- | --- |",
-        f"| Dispatch, answers after 50 ms, 400 slots: per second | {_spread(slow)} | ≥ 7,200 |",
-        f"| the same as a share of slots ÷ latency (8,000/s) | {share} | ≥ 0.9 |",
-        f"| Express, idle system, produce to provider call: p50 | {express['p50_ms']} ms | ≤ 30 ms |",
-        f"| the same: p99, worst of 300 | {express['p99_ms']} ms, {express['max_ms']} ms | |",
-        f"| Dispatcher's memory, {held['waiting']:,} messages waiting | {held['highest_mib']} MiB | < 200 MiB |",
-    ]
+    lines = ["", "| what | measured | wanted |", "| --- | --- | --- |"]
+    if "dispatch_50ms" in results:
+        slow = [each["rate_per_s"] for each in results["dispatch_50ms"]["rounds"]]
+        share = _spread([round(each / (400 / 0.05), 2) for each in slow])
+        lines.append(f"| Dispatch, answers after 50 ms, 400 slots: per second | {_spread(slow)} | ≥ 7,200 |")
+        lines.append(f"| the same as a share of slots ÷ latency (8,000/s) | {share} | ≥ 0.9 |")
+    if "express" in results:
+        found = results["express"]
+        lines.append(f"| Express, idle system, produce to provider call: p50 | {found['p50_ms']} ms | ≤ 30 ms |")
+        lines.append(f"| the same: p99, worst of 300 | {found['p99_ms']} ms, {found['max_ms']} ms | |")
+    if "memory" in results:
+        held = results["memory"]
+        what = f"Dispatcher's memory, {held['waiting']:,} messages waiting"
+        lines.append(f"| {what} | {held['highest_mib']} MiB | < 200 MiB |")
+    return [*lines, "", *_runs(results, OTHERS)]
+
+
+def _runs(results: dict[str, Any], titles: dict[str, str]) -> list[str]:
+    """Return, for the rows of a table, what each of them is of."""
+    return [f"- {title}: {told(results[name])}." for name, title in titles.items() if name in results]
+
+
+def told(found: dict[str, Any]) -> str:
+    """Return what a measurement is of: its command, run, revision and versions, as far as they were kept."""
+    revision = f"revision {found.get('revision', 'not kept')}"
+    return f"`{found['command']}`, {found['on']}, {revision}: {found.get('versions', 'versions not kept')}"
 
 
 def _path(results: dict[str, Any]) -> list[str]:
@@ -150,10 +163,9 @@ def _tracking(results: dict[str, Any]) -> list[str]:
 def _printed(results: dict[str, Any], names: Sequence[str]) -> Iterator[str]:
     for name in names:
         if name in results:
-            found = results[name]
-            command = found.get("command", f"python -m bench.{name}")
-            told = ", ".join((f"`{command}`", found["on"], *([found["versions"]] if "versions" in found else ())))
-            yield from ("", told, "", "```", found["text"], "```")
+            found = {"command": f"python -m bench.{name}"} | results[name]
+            failed = ["", "**It failed**, and had printed this."] if found.get("failed") else []
+            yield from ("", f"{told(found)}.", *failed, "", "```", found["text"], "```")
 
 
 def _spread(values: list[Any]) -> str:
@@ -161,7 +173,3 @@ def _spread(values: list[Any]) -> str:
         return f"{value:,.0f}" if value > 100 else f"{value:.2f}"
 
     return f"{shown(median(values))} [{shown(min(values))}–{shown(max(values))}]"
-
-
-def _notes() -> str:
-    return "\n" + NOTES.read_text(encoding="utf-8") if NOTES.exists() else ""

@@ -3,20 +3,21 @@ Measures the processor beside the bare transactional forward loop, and writes do
 
     python -m bench [--rounds 3] [--records 100000] [--waiting 1000000] [--only NAME ...]
 
-What is not measured with --only stays as the last run left it; each section says its day.
+What is measured is written at once; what is not, with --only or because the run ended, stays as an earlier run left it.
+Each section says of which run and revision it is. One that fails is told on the page, and the others go on.
 
 Each measurement has a process and a topic prefix of its own; the bare loop runs before each one, and the
 ratio is theirs. These machines are noisy: the table gives the median of the rounds and their spread.
 """
 
 import argparse
-import json
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from multiprocessing import get_context
 from typing import Any
 
@@ -24,7 +25,8 @@ from bench import loops
 from bench.express import express
 from bench.field import PROVIDER, Field, send_topics
 from bench.memory import memory
-from bench.report import RESULTS, Ratio, ran_on, write
+from bench.report import Ratio, write
+from bench.results import Run, keep, kept
 from processor.metrics import know
 from processor.sandbox.broker import find_broker
 
@@ -48,41 +50,39 @@ APART = {  # each prints what it has measured; the report shows it as it was pri
     "audit": ["bench.audit"],
 }
 SLOTS = 400
-HEAD = {"intake", "delay_hop", "dispatch_instant", "dispatch_50ms", "express", "memory"}
-"""What the report begins with, and says the day of."""
+Found = dict[str, Any]
 
 
 def main() -> None:
     """Run what was asked for and write the report."""
     asked = _arguments()
+    run, results, failed = Run.begun(), kept(), []
     with find_broker() as broker:
-        results = _begun(asked)
-        for name, (run, concurrency, count) in _measured(asked).items():
+        os.environ["KAFKA_BOOTSTRAP"] = broker.bootstrap
+        for name, (command, measure) in measurements(asked, broker.bootstrap).items():
             if asked.only and name not in asked.only:
                 continue
-            results[name] = [_round(broker.bootstrap, name, run, concurrency, count) for _ in range(asked.rounds)]
-        if not asked.only or "express" in asked.only:
-            results["express"] = _apart(broker.bootstrap, "express", SLOTS, express, 300)
-        if not asked.only or "memory" in asked.only:
-            results["memory"] = _apart(broker.bootstrap, "memory", SLOTS, memory, asked.waiting)
-        os.environ["KAFKA_BOOTSTRAP"] = broker.bootstrap
-        for name, arguments in APART.items():
-            if not asked.only or name in asked.only:
-                command = f"python -m {' '.join(arguments)}"
-                told = {"on": time.strftime("%Y-%m-%d"), "command": command, "versions": ran_on()}
-                results[name] = told | {"text": _said(arguments)}
-    RESULTS.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
-    write(results)
+            results[name] = run.told(name, command) | measure()
+            keep(results)
+            write(results)
+            if results[name].get("failed"):
+                failed.append(name)
+    if failed:
+        raise SystemExit(f"failed: {', '.join(failed)}")
 
 
-def _begun(asked: argparse.Namespace) -> dict[str, Any]:
-    """Return what the results begin with: of a run of --only, those of the last run."""
-    told = {"command": asked.command, "rounds": asked.rounds, "records": asked.records}
-    told |= {"on": time.strftime("%Y-%m-%d"), "versions": ran_on()}
-    if not asked.only:
-        return told
-    kept = dict(json.loads(RESULTS.read_text(encoding="utf-8")))
-    return kept | told if set(asked.only) >= HEAD else kept
+def measurements(asked: argparse.Namespace, bootstrap: str) -> dict[str, tuple[str, Callable[[], Found]]]:
+    """Return the command of each measurement, and what measures."""
+    every: dict[str, tuple[str, Callable[[], Found]]] = {}
+    for name, (run, concurrency, count) in _measured(asked).items():
+        command = f"python -m bench --rounds {asked.rounds} --records {asked.records} --only {name}"
+        every[name] = command, partial(_rounds, bootstrap, name, run, concurrency, count, asked.rounds)
+    every["express"] = "python -m bench --only express", partial(_apart, bootstrap, "express", SLOTS, express, 300)
+    command = f"python -m bench --waiting {asked.waiting} --only memory"
+    every["memory"] = command, partial(_apart, bootstrap, "memory", SLOTS, memory, asked.waiting)
+    for name, arguments in APART.items():
+        every[name] = f"python -m {' '.join(arguments)}", partial(measured_apart, arguments)
+    return every
 
 
 def _measured(asked: argparse.Namespace) -> dict[str, tuple[Callable[..., float], int, int]]:
@@ -96,11 +96,17 @@ def _measured(asked: argparse.Namespace) -> dict[str, tuple[Callable[..., float]
     }
 
 
-def _said(arguments: list[str]) -> str:
-    """Return what another of our measurements prints, and print it."""
-    done = subprocess.run([sys.executable, "-m", *arguments], capture_output=True, text=True, check=True)
+def measured_apart(arguments: list[str]) -> Found:
+    """Return what another of our measurements prints, and print it; its errors go where ours go."""
+    done = subprocess.run([sys.executable, "-m", *arguments], stdout=subprocess.PIPE, text=True, check=False)
     print(f"--- {' '.join(arguments)}\n{done.stdout}", flush=True)
-    return done.stdout.strip()
+    return {"text": done.stdout.strip()} | ({"failed": True} if done.returncode else {})
+
+
+def _rounds(
+    bootstrap: str, name: str, run: Callable[..., float], concurrency: int, count: int, rounds: int
+) -> dict[str, list[Ratio]]:
+    return {"rounds": [_round(bootstrap, name, run, concurrency, count) for _ in range(rounds)]}
 
 
 def _round(bootstrap: str, name: str, run: Callable[..., float], concurrency: int, count: int) -> Ratio:
@@ -129,8 +135,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--records", type=int, default=100_000)
     parser.add_argument("--waiting", type=int, default=1_000_000)
-    parser.add_argument("--only", nargs="*", default=[])
+    parser.add_argument("--only", nargs="*", default=[], metavar="NAME")
     asked = parser.parse_args()
-    asked.command = f"python -m bench --rounds {asked.rounds} --records {asked.records} --waiting {asked.waiting}"
+    if unknown := set(asked.only) - measurements(asked, "").keys():
+        parser.error(f"--only {' '.join(unknown)}: there is {', '.join(measurements(asked, ''))}")
     os.environ.setdefault("PYTHONHASHSEED", "0")
     return asked
