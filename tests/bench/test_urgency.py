@@ -20,7 +20,7 @@ def test_a_row_beside_a_campaign_that_did_not_drain_fails(capsys: pytest.Capture
     table.say("idle", Row(TOOK_MS, 0))
     table.say("drains", Row(TOOK_MS, 0), at_least=DRAINS)
 
-    assert table.failed == ["drains"]
+    assert table.failed == ["drains: it did not drain"]
     assert capsys.readouterr().out.splitlines()[-1].endswith("0   180  FAILED: it did not drain")
 
 
@@ -38,7 +38,17 @@ def test_the_least_that_counts_as_draining_is_nine_tenths() -> None:
     table.say("just so", Row(TOOK_MS, 162), at_least=DRAINS)
     table.say("too slow", Row(TOOK_MS, 161), at_least=DRAINS)
 
-    assert table.failed == ["too slow"]
+    assert table.failed == ["too slow: it did not drain"]
+
+
+def test_a_row_whose_passwords_ended_before_what_they_were_to_watch_fails() -> None:
+    row = meanwhile(lambda: None, lambda: Row(TOOK_MS, 180, until_ms=0))
+    table = Table(200)
+    table.say("members move", row, at_least=DRAINS)
+    table.say("a campaign comes in, however long that takes", row)
+
+    assert table.failed == ["members move: the passwords ended first"]
+    assert not meanwhile(lambda: None, lambda: Row(TOOK_MS, 180, until_ms=2**62)).outlasted
 
 
 def test_a_member_that_dies_costs_a_campaign_half_of_its_rate_for_a_session() -> None:
