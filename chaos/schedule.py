@@ -40,7 +40,11 @@ def alone(name: str, seed: int) -> list[Planned]:
 
 
 def mixed(names: Iterable[str], seed: int, within_s: float) -> list[Planned]:
-    """Return faults that begin within *within_s*, one at a time for each target and at random."""
+    """
+    Return faults that begin within *within_s*, one at a time for each target and in an order that is drawn.
+
+    All of a target come once before any comes again: of faults that are drawn by themselves, a mix leaves out many.
+    """
     chance = Random(seed)
     by_target: dict[str, list[str]] = {}
     for name in names:
@@ -53,9 +57,11 @@ def mixed(names: Iterable[str], seed: int, within_s: float) -> list[Planned]:
 
 def _in_turn(names: Sequence[str], chance: Random, within_s: float) -> list[Planned]:
     found: list[Planned] = []
+    bag: list[str] = []
     at_s = BEFORE_S + chance.uniform(*PAUSE_S)
     while at_s < within_s:
-        found.append(_planned(chance.choice(names), at_s, chance))
+        bag = bag or chance.sample(names, len(names))
+        found.append(_planned(bag.pop(), at_s, chance))
         at_s += found[-1].lasts_s + chance.uniform(*PAUSE_S)
     return found
 

@@ -25,6 +25,17 @@ def test_faults_of_one_target_follow_each_other_and_those_of_others_overlap() ->
     assert {each.name for each in plan} == set(NAMES)
 
 
+def test_all_faults_of_a_target_come_once_before_any_comes_again() -> None:
+    plan = mixed(NAMES, 7, 1_800)
+
+    for target in {FAULTS[name].target for name in NAMES}:
+        known = {name for name in NAMES if FAULTS[name].target is target}
+        own = [each.name for each in plan if FAULTS[each.name].target is target]
+        rounds = [set(own[begin : begin + len(known)]) for begin in range(0, len(own), len(known))]
+        assert all(each == known for each in rounds[:-1])
+        assert len(rounds) > 2
+
+
 def test_a_fault_waits_until_the_one_before_it_at_its_target_is_healed() -> None:
     early, same, other = (Planned(at_s, name, 5.0, 0) for at_s, name in ((1, "killed"), (2, "terminated"), (3, "slow")))
 
