@@ -12,7 +12,7 @@ from chaos.checks import Findings, findings
 from chaos.faults import FAULTS, NOTHING
 from chaos.load import Load
 from chaos.opens import Opens
-from chaos.samples import Samples
+from chaos.samples import LONG_MIN, Samples
 from chaos.schedule import BEFORE_S, due_now
 from processor.core.audit.account import Line
 from processor.core.events import DeliveryEvent
@@ -76,9 +76,10 @@ class Drill:
             held=works.held,
             is_certain=self.is_certain,
         )
-        found.growth = {name: tuple(each) for name, each in samples.growth().items()}
-        if grown := samples.grown():
-            found.breaches["grown"] = Line(len(grown), len(grown), grown)
+        if self.lasts_s >= LONG_MIN * 60:
+            found.growth = {name: tuple(each) for name, each in samples.growth().items()}
+            if grown := samples.grown({f"{stage}/{slot}" for stage, slot in works.watched}):
+                found.breaches["grown"] = Line(len(grown), len(grown), grown)
         try:
             works.await_ready()
         except AssertionError as state:

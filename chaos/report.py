@@ -71,14 +71,14 @@ def table(found: Iterable[Findings]) -> list[str]:
 
 
 def growth(found: Iterable[Findings]) -> list[str]:
-    """Return how the members of a long drill grew over its second half."""
+    """Return how the members of a long drill grew."""
     rows = [
-        f"| {member} | {memory:,.0f} | {memory_slope:+,.1f} | {files:.0f} | {files_slope:+.2f} |"
+        f"| {member} | {memory:,.0f} | {memory_more:+,.0f} | {per_min:+,.1f} | {files:.0f} | {files_more:+.0f} |"
         for each in found
-        for member, (memory, memory_slope, files, files_slope) in each.growth.items()
+        for member, (memory, memory_more, per_min, files, files_more) in each.growth.items()
     ]
-    names = "| member | memory, KiB | a minute | files | a minute |"
-    return ["", names, "| --- | --- | --- | --- | --- |", *rows] if rows else []
+    names = "| member | memory, KiB | grown by | a minute | files | grown by |"
+    return ["", names, "| --- | --- | --- | --- | --- | --- |", *rows] if rows else []
 
 
 def write(run: Run) -> None:

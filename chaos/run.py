@@ -24,6 +24,7 @@ from chaos.audit import audited, told
 from chaos.drill import Drill
 from chaos.faults import FAULTS, Target
 from chaos.report import TITLES, Run, table, write
+from chaos.samples import LONG_MIN, Growth
 from chaos.schedule import alone, mixed
 from chaos.works import Works
 from processor.sandbox.versions import versions
@@ -34,10 +35,9 @@ if TYPE_CHECKING:
     from chaos.checks import Findings
 
 RATE_PER_CORE: Final = 10.0
-LONG_MIN: Final = 10.0
 CLOCKED_MIX_MIN: Final = 1.0  # what a clock has put off waits for five more minutes
 WATCHED: Final = (("intake", "1"), ("delay", "1"), ("dispatch", "1"))
-"""In a long mix these are frozen and cut off, and never ended: it is told how they grow."""
+"""In a long mix these are frozen and cut off, and never ended: each has to be seen not to grow."""
 
 
 def main() -> int:
@@ -89,9 +89,8 @@ def _tell(findings: Findings) -> None:
     if findings.repeated:
         print(f"  written twice by the producer's client: {findings.repeated}", flush=True)
     print(f"  tried again: {findings.retried}; opens: {findings.opens}", flush=True)
-    for member, (memory, memory_slope, files, files_slope) in findings.growth.items():
-        print(f"  {member}: {memory:,.0f} KiB, {memory_slope:+,.1f} a minute", end="; ", flush=True)
-        print(f"{files:.0f} files, {files_slope:+.2f} a minute", flush=True)
+    for member, grown in findings.growth.items():
+        print(f"  {member}: {Growth._make(grown)}", flush=True)
     for name, line in findings.breaches.items():
         print(f"  BROKEN: {name}: {line.broken}, such as {line.examples}", flush=True)
 

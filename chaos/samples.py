@@ -1,4 +1,10 @@
-"""Memory and descriptors of the members over a long drill (Linux), and how they grow."""
+"""
+Memory and descriptors of the members over a long drill (Linux), and whether they grow.
+
+Members need the first third to reach their working size. Of the rest the last third is held against the first: memory
+by the least that there was in each, for it comes in steps and is seldom given back; descriptors by the lower quartile,
+for connections come and go with the faults.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +12,27 @@ import threading
 import time
 from collections import defaultdict
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
-from statistics import linear_regression
+from statistics import quantiles
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
     from processor.sandbox.child import Child
 
 EVERY_S: Final = 2.0
 PAGE_KIB: Final = 4
-LEAST: Final = 30
-"""Samples of one process in the second half, without which a slope says nothing."""
+MISSED_MAX_S: Final = 30.0
+"""A process of which nothing is known for so long was not there all the time."""
+
+LONG_MIN: Final = 20.0
+"""A drill so long is judged: each third of what follows its first third meets every fault, more than once."""
+
+MEMORY_KIB_MAX: Final = 4_096
+FILES_MAX: Final = 5
+"""Growth that is allowed, in all; quartiles of members that keep their descriptors differ by 4 at most."""
 
 
 class Sample(NamedTuple):
@@ -29,25 +43,24 @@ class Sample(NamedTuple):
     files: int
 
 
-LEAST_MIN: Final = 10.0
-"""A second half so long tells growth from what comes and goes with each fault."""
-
-MEMORY_KIB_PER_MIN_MAX: Final = 1_024.0
-FILES_PER_MIN_MAX: Final = 1.0
-
-
 class Growth(NamedTuple):
-    """How a process grew over the second half of a drill, by least squares."""
+    """What a process held in the end, and by how much that is more than after the first third of a drill."""
 
-    memory_kib: int  # at the end
+    memory_kib: int
+    memory_kib_more: int
     memory_kib_per_min: float
     files: int
-    files_per_min: float
+    files_more: int
 
     @property
     def is_flat(self) -> bool:
         """Tell whether it grew by no more than is allowed."""
-        return self.memory_kib_per_min <= MEMORY_KIB_PER_MIN_MAX and self.files_per_min <= FILES_PER_MIN_MAX
+        return self.memory_kib_more <= MEMORY_KIB_MAX and self.files_more <= FILES_MAX
+
+    def __str__(self) -> str:
+        """Tell it in a line."""
+        memory = f"{self.memory_kib:,} KiB, {self.memory_kib_more:+,} in all, {self.memory_kib_per_min:+,.1f} a minute"
+        return f"{memory}; {self.files} files, {self.files_more:+} in all"
 
 
 @dataclass(slots=True)
@@ -56,6 +69,7 @@ class Samples:
 
     processes: Mapping[str, Child]
     taken: dict[tuple[str, int], list[Sample]] = field(default_factory=lambda: defaultdict(list))
+    lasted_s: float = 0.0
     _began_s: float = field(default_factory=time.monotonic)
     _stop: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
@@ -70,17 +84,23 @@ class Samples:
         self._stop.set()
         assert self._thread is not None
         self._thread.join()
+        self.lasted_s = time.monotonic() - self._began_s
 
     def growth(self) -> dict[str, Growth]:
-        """Return how each process grew that was there during most of the second half."""
-        half_s = (time.monotonic() - self._began_s) / 2
-        late = {key: [each for each in taken if each.at_s > half_s] for key, taken in self.taken.items()}
-        return {name: _growth(samples) for (name, _), samples in sorted(late.items()) if len(samples) >= LEAST}
+        """Return how each process grew that was there from the beginning to the end."""
+        whole = {name: taken for (name, _), taken in sorted(self.taken.items()) if self._is_whole(taken)}
+        return {name: growth(taken, self.lasted_s) for name, taken in whole.items()}
 
-    def grown(self) -> list[str]:
-        """Return which processes were not flat, of those that were there for long enough: a young one grows."""
-        old = {name for (name, _), taken in self.taken.items() if taken[-1].at_s - taken[0].at_s >= 2 * LEAST_MIN * 60}
-        return [f"{name}: {growth}" for name, growth in self.growth().items() if name in old and not growth.is_flat]
+    def grown(self, watched: Collection[str]) -> list[str]:
+        """Return who of *watched* was not flat, or was not there to be judged."""
+        found = self.growth()
+        unseen = [f"{name} was not there all the time" for name in sorted(watched) if name not in found]
+        return unseen + [f"{name}: {each}" for name, each in found.items() if name in watched and not each.is_flat]
+
+    def _is_whole(self, taken: Sequence[Sample]) -> bool:
+        """Tell whether these samples are of a whole drill, without a gap."""
+        times_s = [0.0, *(each.at_s for each in taken), self.lasted_s]
+        return all(after - before < MISSED_MAX_S for before, after in pairwise(times_s))
 
     def _run(self) -> None:
         while not self._stop.wait(EVERY_S):
@@ -91,15 +111,21 @@ class Samples:
                     files = sum(1 for _ in (home / "fd").iterdir())
                 except (OSError, IndexError):  # it is over
                     continue
-                at_s = time.monotonic() - self._began_s
-                self.taken[name, child.pid].append(Sample(at_s, pages * PAGE_KIB, files))
+                if pages:  # else it is over, and nobody has asked for its exit code yet
+                    at_s = time.monotonic() - self._began_s
+                    self.taken[name, child.pid].append(Sample(at_s, pages * PAGE_KIB, files))
 
 
-def _growth(samples: list[Sample]) -> Growth:
-    memory, _ = linear_regression([each.at_s / 60 for each in samples], [each.memory_kib for each in samples])
-    least: dict[int, int] = {}  # of each minute: connections come and go with the faults, and what leaks stays
-    for each in samples:
-        minute = int(each.at_s // 60)
-        least[minute] = min(each.files, least.get(minute, each.files))
-    files = linear_regression(list(least), list(least.values()))[0] if len(least) > 1 else 0.0
-    return Growth(samples[-1].memory_kib, round(memory, 1), samples[-1].files, round(files, 2))
+def growth(samples: Sequence[Sample], lasted_s: float) -> Growth:
+    """Return how a process grew in a drill that lasted so long."""
+    part_s = lasted_s * 2 / 9
+    early = [each for each in samples if lasted_s / 3 <= each.at_s < lasted_s / 3 + part_s]
+    late = [each for each in samples if each.at_s >= lasted_s - part_s]
+    memory_kib, files = min(each.memory_kib for each in late), _quartile(late)
+    more_kib = memory_kib - min(each.memory_kib for each in early)
+    per_min = round(more_kib * 60 / (2 * part_s), 1)  # from the middle of one to the middle of the other
+    return Growth(memory_kib, more_kib, per_min, files, files - _quartile(early))
+
+
+def _quartile(samples: Sequence[Sample]) -> int:
+    return round(quantiles((each.files for each in samples), n=4)[0])

@@ -9,7 +9,6 @@ from typing import Any, cast
 from chaos.audit import unseen
 from chaos.checks import _by_their_clock, _held, _sent_ms
 from chaos.opens import Opens
-from chaos.samples import Sample, _growth
 from chaos.works import Held
 
 
@@ -41,23 +40,6 @@ def test_an_open_that_was_answered_and_is_no_event_is_lost_and_one_with_two_even
 
     assert opens.breaches(events) == {"open lost": ["w-open-1"], "open twice": ["w-open-3"]}
     assert opens.counts(events) == {"answered": 3, "refused": 0, "published again": 1}
-
-
-def test_growth_is_the_slope_of_what_was_sampled() -> None:
-    samples = [Sample(second, 1_000 + 2 * second, 7) for second in range(60)]
-
-    assert _growth(samples) == (1_118, 120.0, 7, 0.0)
-    assert _growth(samples).is_flat
-    assert not _growth([each._replace(memory_kib=each.memory_kib * 10) for each in samples]).is_flat
-    assert not _growth([Sample(second, 1_000, second // 10) for second in range(600)]).is_flat
-
-
-def test_files_that_come_and_go_are_no_growth_and_files_that_stay_are() -> None:
-    coming = [Sample(second, 1_000, 100 + 70 * (second % 60 > 30)) for second in range(1_200)]
-    staying = [each._replace(files=each.files + int(each.at_s) // 60 * 2) for each in coming]
-
-    assert _growth(coming).is_flat
-    assert _growth(staying).files_per_min == 2
 
 
 def test_an_audit_that_looked_at_less_than_there_was_says_nothing() -> None:

@@ -1,0 +1,68 @@
+"""A long drill tells growth from what comes and goes, and who was not there to be judged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import count
+
+from chaos.samples import FILES_MAX, MEMORY_KIB_MAX, Growth, Sample, Samples, growth
+
+MINUTES = 30
+LASTED_S = MINUTES * 60.0
+PARTS_APART_MIN = MINUTES * 4 / 9
+
+
+@dataclass
+class Held:
+    """What a process holds: grown to its size in eight minutes, with connections that come and go."""
+
+    kib_per_min: float = 0.0
+    files_per_min: float = 0.0
+
+    def from_s(self, begin_s: int, until_s: int) -> list[Sample]:
+        return [
+            Sample(
+                at_s,
+                round(60_000 + 80 * min(at_s, 480) + 500 * (at_s % 90 > 60) + self.kib_per_min * at_s / 60),
+                round(80 + 60 * (at_s % 60 > 30) - 20 * (at_s % 170 < 4) + self.files_per_min * at_s / 60),
+            )
+            for at_s in range(begin_s, until_s, 2)
+        ]
+
+
+def sampled(*lives: list[Sample], name: str = "intake/1") -> Samples:
+    pids = count(1)
+    taken = {(name, next(pids)): life for life in lives}
+    return Samples({}, taken, LASTED_S)
+
+
+def test_what_a_member_holds_once_it_has_its_size_and_what_comes_and_goes_is_no_growth() -> None:
+    assert growth(Held().from_s(2, 1_800), LASTED_S) == Growth(98_400, 0, 0.0, 80, 0)
+    assert sampled(Held().from_s(2, 1_800)).grown(["intake/1"]) == []
+
+
+def test_a_few_hundred_kibibytes_a_minute_are_a_breach_and_so_is_a_descriptor_a_minute() -> None:
+    leak = Held(kib_per_min=400)
+    found = growth(leak.from_s(2, 1_800), LASTED_S)
+
+    assert abs(found.memory_kib_per_min - 400) < 20
+    assert abs(found.memory_kib_more - 400 * PARTS_APART_MIN) < 300
+    assert found.memory_kib_more > MEMORY_KIB_MAX
+    assert not found.is_flat
+    [told] = sampled(leak.from_s(2, 1_800)).grown(["intake/1"])
+    assert told.startswith("intake/1: ")
+    files = growth(Held(files_per_min=1).from_s(2, 1_800), LASTED_S)
+    assert files.files_more > FILES_MAX
+    assert not files.is_flat
+
+
+def test_a_watched_member_that_was_not_there_all_the_time_is_a_finding_and_another_one_is_not() -> None:
+    restarted = sampled(Held().from_s(2, 700), Held().from_s(702, 1_800))
+
+    unseen = ["intake/1 was not there all the time"]
+    assert restarted.grown(["intake/1"]) == unseen
+    assert restarted.grown([]) == []
+    assert sampled(Held().from_s(2, 1_700)).grown(["intake/1"]) == unseen
+    assert sampled(Held().from_s(100, 1_800)).grown(["intake/1"]) == unseen
+    assert sampled().grown(["intake/1"]) == unseen
+    assert sampled(Held(kib_per_min=4_000).from_s(2, 1_800), name="intake/0").grown(["intake/1"]) == unseen
