@@ -72,6 +72,7 @@ class Detour:
         self._thread = thread
         self.upstream = upstream
         self.port = free_port()
+        self.touched = 0  # connections and pieces that it has held, delayed, severed or reset
         self._flowing = asyncio.Event()
         self._flowing.set()
         self._delay_s = 0.0
@@ -115,6 +116,7 @@ class Detour:
         self._flowing.clear()
 
     async def _cut(self) -> None:
+        self.touched += len(self._open)
         for writer in list(self._open):
             with suppress(OSError):  # it is closed already
                 # Without it, a close is what the other side sees.
@@ -130,7 +132,7 @@ class Detour:
     async def _lead(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._open.add(writer)
         try:
-            await self._flowing.wait()
+            await self._held()
             with suppress(OSError):
                 upstream, upward = await asyncio.open_connection("127.0.0.1", self.upstream)
                 self._open.add(upward)
@@ -145,16 +147,22 @@ class Detour:
             self._open.discard(writer)
             writer.transport.abort()
 
+    async def _held(self) -> None:
+        self.touched += not self._flowing.is_set()
+        await self._flowing.wait()
+
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, allowance: Allowance) -> None:
         """Pass on until one side closes, or nothing more is allowed; then the other side hears of it."""
         with suppress(OSError):
             while allowance.left and (chunk := await reader.read(CHUNK_BYTES)):
+                self.touched += self._delay_s > 0
                 await asyncio.sleep(self._delay_s)
-                await self._flowing.wait()
+                await self._held()
                 writer.write(allowance.taken(chunk))
                 await writer.drain()
             await self._flowing.wait()
             if not allowance.left:
+                self.touched += 1
                 writer.close()
             elif writer.can_write_eof():
                 writer.write_eof()

@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 from random import Random
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from chaos.checks import Findings, findings
 from chaos.faults import FAULTS, NOTHING
@@ -14,6 +14,7 @@ from chaos.load import Load
 from chaos.opens import Opens
 from chaos.samples import LONG_MIN, Samples
 from chaos.schedule import BEFORE_S, due_now
+from chaos.strikes import Strike, unmet
 from processor.core.audit.account import Line
 from processor.core.events import DeliveryEvent
 from tests.support.eventually import eventually
@@ -31,6 +32,17 @@ AFTER_S: Final = 3.0
 DRAINED_WITHIN_S: Final = 420.0  # what a clock that was five minutes wrong has put off waits for that long
 
 
+class UnderWay(NamedTuple):
+    """A fault that has struck and is to be healed."""
+
+    until_s: float
+    at_s: float
+    planned: Planned
+    whom: str
+    context: AbstractContextManager[str]
+    before: float  # what has to move, as it struck
+
+
 @dataclass(slots=True)
 class Drill:
     """What is to happen, and what did."""
@@ -40,7 +52,7 @@ class Drill:
     seed: int
     rate_per_s: float
     lasts_s: float = 0.0  # at least
-    told: list[str] = field(default_factory=list)  # what happened when
+    strikes: list[Strike] = field(default_factory=list)
 
     @property
     def is_certain(self) -> bool:
@@ -53,6 +65,7 @@ class Drill:
         opens = Opens(works.plant, self.name)
         works.plant.asked = {}
         works.drawn.clear()
+        works.load, works.opens = load, opens
         samples = Samples(works.plant.processes)
         threads = (load, opens, samples)
         for each in threads:
@@ -80,6 +93,8 @@ class Drill:
             found.growth = {name: tuple(each) for name, each in samples.growth().items()}
             if grown := samples.grown({f"{stage}/{slot}" for stage, slot in works.watched}):
                 found.breaches["grown"] = Line(len(grown), len(grown), grown)
+        if missed := unmet(self.strikes):
+            found.breaches["did not strike"] = Line(len(missed), len(missed), missed)
         try:
             works.await_ready()
         except AssertionError as state:
@@ -93,31 +108,27 @@ class Drill:
         """Begin and heal every fault at its time, or later where another took long: a target has one at a time."""
         began_s = time.monotonic()
         coming = list(self.plan)
-        under_way: list[tuple[float, Planned, AbstractContextManager[str]]] = []
+        under_way: list[UnderWay] = []
         until_s = max(self.lasts_s, BEFORE_S)
         while coming or under_way or time.monotonic() - began_s < until_s:
             now_s = time.monotonic() - began_s
-            if under_way and under_way[0][0] <= now_s:
-                _, planned, context = under_way.pop(0)
-                context.__exit__(None, None, None)
-                self._tell(began_s, planned, "healed")
+            if under_way and under_way[0].until_s <= now_s:
+                self._heal(works, under_way.pop(0), began_s)
                 until_s = max(until_s, time.monotonic() - began_s + AFTER_S)
-            elif due := due_now(coming, [each for _, each, _ in under_way], now_s):
-                planned = due[0]
-                coming.remove(planned)
-                context = FAULTS[planned.name].happens(works, Random(planned.seed))
-                struck = context.__enter__()
-                self._tell(began_s, planned, f"strikes {struck} for {planned.lasts_s} s")
-                under_way.append((time.monotonic() - began_s + planned.lasts_s, planned, context))
-                under_way.sort(key=lambda each: each[0])
+            elif due := due_now(coming, [each.planned for each in under_way], now_s):
+                coming.remove(due[0])
+                under_way.append(_struck(works, due[0], began_s))
+                under_way.sort(key=lambda each: each.until_s)
             else:
                 works.pick_up()
                 time.sleep(0.02)
 
-    def _tell(self, began_s: float, planned: Planned, what: str) -> None:
-        line = f"  {time.monotonic() - began_s:6.1f} s  {planned.name} {what}"
-        self.told.append(line)
-        print(line, flush=True)
+    def _heal(self, works: Works, each: UnderWay, began_s: float) -> None:
+        fault = FAULTS[each.planned.name]
+        moved = fault.moved(works) - each.before if fault.moved else None
+        each.context.__exit__(None, None, None)
+        self.strikes.append(Strike(each.planned.name, each.at_s, each.whom, each.planned.lasts_s, moved))
+        _tell(began_s, each.planned, "healed" if self.strikes[-1].is_met else "healed; NOTHING SHOWS THAT IT STRUCK")
 
     def _drain(self, works: Works) -> None:
         """Return once every record of a message has its result and every unreadable one is buried; nobody helps."""
@@ -134,3 +145,17 @@ class Drill:
             eventually(over, within_s=DRAINED_WITHIN_S)
         except AssertionError:
             print(f"  {(asked - ended).total()} without an end after {DRAINED_WITHIN_S:g} s", flush=True)
+
+
+def _struck(works: Works, planned: Planned, began_s: float) -> UnderWay:
+    fault = FAULTS[planned.name]
+    before = fault.moved(works) if fault.moved else 0
+    context = fault.happens(works, Random(planned.seed))
+    whom = context.__enter__()
+    _tell(began_s, planned, f"strikes {whom} for {planned.lasts_s} s")
+    now_s = time.monotonic() - began_s
+    return UnderWay(now_s + planned.lasts_s, round(now_s, 1), planned, whom, context, before)
+
+
+def _tell(began_s: float, planned: Planned, what: str) -> None:
+    print(f"  {time.monotonic() - began_s:6.1f} s  {planned.name} {what}", flush=True)

@@ -2,7 +2,7 @@
 The faults, as a table: what each does, how it is healed, and what it may bring into doubt.
 
 A fault is a context: it happens when it is entered, and is healed when it is left. Whom it strikes is drawn. A member
-comes back by itself, as under a supervisor; nobody else helps.
+comes back by itself, as under a supervisor; nobody else helps. What shows that it struck is in `chaos.evidence`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,18 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from chaos.detour import Detour
+from chaos.evidence import (
+    clocks_stepped,
+    members_down,
+    members_stopped,
+    nodes_down,
+    opens_refused,
+    partitions_of_third_members,
+    received,
+    touched_to_kafka,
+    touched_to_providers,
+    unknown_waiting,
+)
 from chaos.works import ANSWER
 from tests.support.eventually import eventually
 
@@ -53,6 +65,7 @@ class Fault:
     target: Target
     lasts_s: tuple[float, float]  # from which its length is drawn
     doubt: str  # what it may leave unknown
+    moved: Callable[[Works], float] | None = None  # higher as it is healed than as it struck; None: healing shows it
     nodes: frozenset[int] = frozenset({1, 3})  # clusters on which it makes sense
     mounts: bool = False  # it needs a mount namespace
     registry: bool = False  # it needs a schema registry
@@ -292,12 +305,15 @@ def certificate_expired(works: Works, chance: Random) -> Iterator[str]:
 
 @contextmanager
 def registry_away(works: Works, chance: Random) -> Iterator[str]:
-    """The schema registry refuses connections, and a member that is killed starts again meanwhile."""
+    """The schema registry refuses connections, while a killed member starts and a message in a new schema comes."""
     assert works.registry is not None
+    assert works.load is not None
+    written = works.newcomer(chance)
     works.registry.refuse()
     stage, slot = member = works.take(chance, ends=True)
     works.plant.kill(stage, slot)
     works.start(member)
+    works.load.ask_as(written)
     yield f"{stage}/{slot}, which starts"
     works.registry.accept()
     works.give_back(member)
@@ -340,35 +356,33 @@ NOTHING: Final = "none"
 CALLS: Final = "calls under way"
 RESETS: Final = "calls that were reset or timed out"
 
+EXPELLED: Final = "calls of members that are expelled"
+ONE: Final = frozenset({1})
+THREE: Final = frozenset({3})
+
 FAULTS: Final = {
-    "killed": Fault(killed, Target.MEMBER, (0.0, 12.0), CALLS, strikes=4),
+    "killed": Fault(killed, Target.MEMBER, (0.0, 12.0), CALLS, members_down, strikes=4),
     "terminated": Fault(terminated, Target.MEMBER, (0.5, 9.0), "calls that outlast the grace", strikes=4),
-    "frozen": Fault(frozen, Target.MEMBER, (11.0, 15.0), CALLS, strikes=4),
-    "joined": Fault(joined, Target.MEMBER, (6.0, 10.0), NOTHING, strikes=3),
-    "broker_crashed": Fault(
-        broker_crashed, Target.KAFKA, (2.0, 6.0), "calls of members that are expelled", frozenset({1})
-    ),
-    "leader_killed": Fault(
-        leader_killed, Target.KAFKA, (2.0, 6.0), "calls of members that are expelled", frozenset({3})
-    ),
-    "leader_stopped": Fault(leader_stopped, Target.KAFKA, (2.0, 6.0), NOTHING, frozenset({3})),
-    "majority_away": Fault(
-        majority_away, Target.KAFKA, (60.0, 60.0), "calls of members that are expelled", frozenset({3})
-    ),
-    "partitioned": Fault(partitioned, Target.KAFKA, (4.0, 16.0), CALLS, strikes=2),
-    "cut_off": Fault(cut_off, Target.KAFKA, (4.0, 16.0), CALLS, strikes=2),
-    "distant": Fault(distant, Target.KAFKA, (4.0, 8.0), NOTHING),
-    "refusing": Fault(refusing, Target.PROVIDER, (3.0, 8.0), RESETS, strikes=3),
-    "hanging": Fault(hanging, Target.PROVIDER, (3.0, HANGS_MAX_S), RESETS, strikes=3),
-    "flapping": Fault(flapping, Target.PROVIDER, (2.0, 5.0), RESETS),
-    "dropping": Fault(dropping, Target.PROVIDER, (3.0, 6.0), RESETS, strikes=3),
-    "severed": Fault(severed, Target.PROVIDER, (4.0, 8.0), RESETS, strikes=2),
-    "nameless": Fault(nameless, Target.PROVIDER, (3.0, 8.0), RESETS, mounts=True),
-    "certificate_expired": Fault(certificate_expired, Target.PROVIDER, (3.0, 8.0), RESETS),
-    "slow": Fault(slow, Target.PROVIDER, (3.0, 6.0), NOTHING),
-    "throttling": Fault(throttling, Target.PROVIDER, (2.0, 4.0), NOTHING),
-    "disk_full": Fault(disk_full, Target.KAFKA, (4.0, 8.0), CALLS, mounts=True),
-    "registry_away": Fault(registry_away, Target.MEMBER, (8.0, 14.0), CALLS, registry=True),
-    "clock_ahead": Fault(clock_ahead, Target.CLOCK, (6.0, 6.0), NOTHING),
-    "clock_behind": Fault(clock_behind, Target.CLOCK, (6.0, 6.0), NOTHING),
+    "frozen": Fault(frozen, Target.MEMBER, (11.0, 15.0), CALLS, members_stopped, strikes=4),
+    "joined": Fault(joined, Target.MEMBER, (10.0, 14.0), NOTHING, partitions_of_third_members, strikes=3),
+    "broker_crashed": Fault(broker_crashed, Target.KAFKA, (2.0, 6.0), EXPELLED, nodes_down, ONE),
+    "leader_killed": Fault(leader_killed, Target.KAFKA, (2.0, 6.0), EXPELLED, nodes_down, THREE),
+    "leader_stopped": Fault(leader_stopped, Target.KAFKA, (2.0, 6.0), NOTHING, nodes_down, THREE),
+    "majority_away": Fault(majority_away, Target.KAFKA, (60.0, 60.0), EXPELLED, nodes_down, THREE),
+    "partitioned": Fault(partitioned, Target.KAFKA, (4.0, 16.0), CALLS, touched_to_kafka, strikes=2),
+    "cut_off": Fault(cut_off, Target.KAFKA, (4.0, 16.0), CALLS, touched_to_kafka, strikes=2),
+    "distant": Fault(distant, Target.KAFKA, (4.0, 8.0), NOTHING, touched_to_kafka),
+    "refusing": Fault(refusing, Target.PROVIDER, (3.0, 8.0), RESETS, touched_to_providers, strikes=3),
+    "hanging": Fault(hanging, Target.PROVIDER, (3.0, HANGS_MAX_S), RESETS, touched_to_providers, strikes=3),
+    "flapping": Fault(flapping, Target.PROVIDER, (2.0, 5.0), RESETS, touched_to_providers),
+    "dropping": Fault(dropping, Target.PROVIDER, (3.0, 6.0), RESETS, received, strikes=3),
+    "severed": Fault(severed, Target.PROVIDER, (4.0, 8.0), RESETS, touched_to_providers, strikes=2),
+    "nameless": Fault(nameless, Target.PROVIDER, (3.0, 8.0), RESETS, touched_to_providers, mounts=True),
+    "certificate_expired": Fault(certificate_expired, Target.PROVIDER, (3.0, 8.0), RESETS, touched_to_providers),
+    "slow": Fault(slow, Target.PROVIDER, (3.0, 6.0), NOTHING, received),
+    "throttling": Fault(throttling, Target.PROVIDER, (2.0, 4.0), NOTHING, received),
+    "disk_full": Fault(disk_full, Target.KAFKA, (4.0, 8.0), CALLS, opens_refused, mounts=True),
+    "registry_away": Fault(registry_away, Target.MEMBER, (8.0, 14.0), CALLS, unknown_waiting, registry=True),
+    "clock_ahead": Fault(clock_ahead, Target.CLOCK, (6.0, 6.0), NOTHING, clocks_stepped),
+    "clock_behind": Fault(clock_behind, Target.CLOCK, (6.0, 6.0), NOTHING, clocks_stepped),
 }

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Final
 from chaos.wishes import MIX, PLAIN, THEN, Then, Wish, elsewhere
 from processor.kafka.partitioner import partition_of
 from tests.support.ledgers import Asked
+from tests.support.plant import message
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from random import Random
 
     from processor.core.message import Message
@@ -35,6 +37,7 @@ class Load:
     wishes: dict[str, Wish] = field(default_factory=dict)
     cut: set[str] = field(default_factory=set)  # messages whose provider hangs up on them, whatever else happens
     other: dict[str, str] = field(default_factory=dict)  # ids that came again with other content: its recipient
+    newcomers: set[str] = field(default_factory=set)  # messages that another producer has written in a new schema
     count: int = 0
     _coming: list[tuple[float, int, Then, Message]] = field(default_factory=list)  # what comes again, when, and how
     _stop: threading.Event = field(default_factory=threading.Event)
@@ -51,6 +54,14 @@ class Load:
         assert self._thread is not None
         self._thread.join()
         self.plant.flush()
+
+    def ask_as(self, written: Callable[[Message], bytes]) -> None:
+        """Ask for a message that another producer has *written* in its own way; from any thread."""
+        asked = message(f"{self.word}-new-{len(self.newcomers) + 1}")
+        message_id = asked.head.message_id
+        self.newcomers.add(message_id)
+        self.wishes[message_id] = Wish(time.time_ns() // 1_000_000)
+        self.plant.put(written(asked), Asked(message_id), self.plant.names.outbound, key=message_id.encode())
 
     def _run(self) -> None:
         began_s = time.monotonic()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from chaos.checks import DOUBLED, DOUBTED, GROWN, LOST, OVERCALLED, SECRET, TWICE, UNREADY, UNTRUE, WRONG_TIME, Findings
 from chaos.faults import FAULTS
+from chaos.strikes import Strike, met
 from processor.sandbox.versions import versions
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ COLUMNS: Final[Mapping[str, Sequence[str]]] = {
     "doubts without cause": DOUBTED,
     "not back": UNREADY,
     "grown": GROWN,
+    "did not strike": ("did not strike",),
 }
 """Columns that have to be 0, and the breaches that they count."""
 
@@ -45,6 +47,7 @@ class Run:
     seed: int
     found: Mapping[str, Sequence[Findings]]
     audits: Mapping[str, str]
+    strikes: Mapping[str, Mapping[str, Sequence[Strike]]] = field(default_factory=dict)  # by nodes and drill
     on: str = field(default_factory=lambda: time.strftime("%Y-%m-%d"))
     versions: Mapping[str, str] = field(default_factory=versions)
 
@@ -56,7 +59,11 @@ class Run:
     def fromdict(cls, kept: dict[str, Any]) -> Run:
         """Return what JSON kept."""
         found = {nodes: [Findings.fromdict(each) for each in rows] for nodes, rows in kept["found"].items()}
-        return cls(**kept | {"found": found})
+        strikes = {
+            nodes: {name: [Strike(*each) for each in rows] for name, rows in drills.items()}
+            for nodes, drills in kept.get("strikes", {}).items()
+        }
+        return cls(**kept | {"found": found, "strikes": strikes})
 
 
 def table(found: Iterable[Findings]) -> list[str]:
@@ -103,6 +110,9 @@ def _told(run: Run) -> Iterator[str]:
     yield from ("", "```", run.command, "```")
     for nodes, rows in run.found.items():
         yield from ("", f"### {'One node' if nodes == '1' else f'{nodes} nodes'}", "", *table(rows), *growth(rows))
+        for name, strikes in run.strikes.get(nodes, {}).items():
+            if len({each.fault for each in strikes}) > 1:
+                yield from ("", f"`{name}`: {met(strikes)}.")
         yield from ("", f"`commproc audit`, of all but drills of clocks: {run.audits[nodes]}.")
 
 

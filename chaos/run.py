@@ -26,6 +26,7 @@ from chaos.faults import FAULTS, Target
 from chaos.report import TITLES, Run, table, write
 from chaos.samples import LONG_MIN, Growth
 from chaos.schedule import alone, mixed
+from chaos.strikes import met
 from chaos.works import Works
 from processor.sandbox.versions import versions
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from chaos.checks import Findings
+    from chaos.strikes import Strike
 
 RATE_PER_CORE: Final = 10.0
 CLOCKED_MIX_MIN: Final = 1.0  # what a clock has put off waits for five more minutes
@@ -47,6 +49,7 @@ def main() -> int:
     print(f"seed {asked.seed}; repeat with: {asked.command}", flush=True)
     found: dict[str, list[Findings]] = {}
     audits: dict[str, dict[str, Any]] = {}
+    strikes: dict[str, dict[str, list[Strike]]] = {}
     kept: list[Path] = []
     for nodes in asked.nodes:
         folder = Path(tempfile.mkdtemp(prefix=f"commproc-chaos-{nodes}-"))
@@ -58,6 +61,7 @@ def main() -> int:
                 audits[str(nodes)] = audited(works)
                 print(f"commproc audit: {told(audits[str(nodes)])}", flush=True)
                 found[str(nodes)] += [_run(drill, works) for drill in by_wrong]
+                strikes[str(nodes)] = {drill.name: drill.strikes for drill in [*by_right_clock, *by_wrong]}
         except BaseException:
             print(f"ledgers and logs are kept in {folder}", file=sys.stderr)
             raise
@@ -70,7 +74,8 @@ def main() -> int:
     print(f"seed {asked.seed}; {versions()}", flush=True)
     if asked.report:
         title = TITLES[not asked.alone and asked.minutes >= LONG_MIN]
-        write(Run(title, asked.command, asked.seed, found, {nodes: told(each) for nodes, each in audits.items()}))
+        audited_as = {nodes: told(each) for nodes, each in audits.items()}
+        write(Run(title, asked.command, asked.seed, found, audited_as, strikes))
     for folder in kept:
         print(f"ledgers and logs are kept in {folder}", file=sys.stderr)
     broken = any(each.breaches for rows in found.values() for each in rows)
@@ -81,6 +86,7 @@ def _run(drill: Drill, works: Works) -> Findings:
     print(f"{drill.name} on nodes: {len(works.brokers)}", flush=True)
     findings = drill.run(works)
     _tell(findings)
+    print(f"  {met(drill.strikes)}", flush=True)
     return findings
 
 

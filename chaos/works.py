@@ -15,6 +15,7 @@ from chaos import mounts
 from chaos.certificates import EXPIRED, VALID, authorities, certificate
 from chaos.detour import Detour, Detours
 from chaos.mounts import Names
+from chaos.newcomer import newer, written_by
 from processor.codec.contracts import latest
 from processor.codec.errors import RegistryUnavailable
 from processor.codec.registry import Registry
@@ -23,15 +24,17 @@ from processor.sandbox.ledger import now_ms
 from processor.sandbox.local_cluster import LocalCluster, start_local_cluster
 from processor.sandbox.local_registry import CONFLUENT_API
 from tests.support.eventually import eventually
-from tests.support.plant import Plant
+from tests.support.plant import Plant, message
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator
     from pathlib import Path
     from random import Random
     from typing import Self
 
-    from processor.core.message import Origin
+    from chaos.load import Load
+    from chaos.opens import Opens
+    from processor.core.message import Message, Origin
     from tests.support.ledgers import Asked
     from tests.support.sandboxed import Sandboxed
 
@@ -98,6 +101,8 @@ class Works:
             self.watched: set[Member] = set()  # for how they grow over a long drill
             self.taken: set[Member] = set()  # by a fault: no other one touches them
             self.drawn: Counter[str] = Counter()  # how often this drill has drawn what
+            self.load: Load | None = None  # of the drill that is under way
+            self.opens: Opens | None = None
             self.fallen: list[str] = []  # members that ended as they should not have, and how
             for member in MEMBERS:
                 self.start(member)
@@ -108,9 +113,18 @@ class Works:
 
     def _begin_registry(self) -> Detour:
         registry = self._stack.enter_context(find_registry())
+        self._schemas = Registry(registry.url, timeout_s=READY_WITHIN_S)
         # The first schema takes a cold registry longer than anybody waits.
         eventually(partial(_registers, registry.url), within_s=READY_WITHIN_S, what="the registry takes no schema")
         return self._detours.lead(int(registry.url.split(":")[2].partition("/")[0]))
+
+    def newcomer(self, chance: Random) -> Callable[[Message], bytes]:
+        """Return what writes messages in a new version of the contract, which the registry has, and no member yet."""
+        schema_id = self._schemas.register(f"{self.plant.names.outbound}-value", newer(chance.randrange(1 << 32)))
+        codec = self.plant.codecs.outbound
+        written = written_by(schema_id, codec)
+        codec.decode_head(written(message("warm-up")))  # we have to know it ourselves while the registry is away
+        return written
 
     # -- members ------------------------------------------------------------------------------------
 
@@ -202,6 +216,7 @@ class Works:
         registry = f"http://127.0.0.1:{self.registry.port}{CONFLUENT_API}" if self.registry else None
         return {
             "registry": {"url": registry},
+            "topics": {"partitions": {"inbound": 3}},  # one for a third member, too
             "tracking": {"base_url": "http://127.0.0.1:8081", "port": 0, "buffer_folder": str(self.buffer)},
             "kafka": {"replication_factor": nodes, "session_timeout": "10s", "transaction_timeout": "10s"},
             "providers": {

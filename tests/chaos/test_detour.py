@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from contextlib import suppress
+from functools import partial
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ import pytest
 from chaos.detour import SEVERED_BYTES_MAX, Detour, Detours
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 
 @pytest.fixture
@@ -123,3 +124,28 @@ def test_a_delay_takes_its_time_each_way(detour: Detour) -> None:
         began_s = time.monotonic()
         assert said_back(line) == b"ping"
         assert time.monotonic() - began_s >= 0.4
+
+
+def test_it_counts_what_it_has_held_delayed_severed_and_reset(detour: Detour) -> None:
+    def more(change: Callable[[], object], then: Callable[[], object]) -> int:
+        before = detour.touched
+        change()
+        with suppress(OSError):
+            then()
+        touched = detour.touched - before
+        detour.accept()
+        return touched
+
+    with line_to(detour) as line:
+        assert said_back(line) == b"ping"
+        assert detour.touched == 0
+        assert more(partial(detour.delay, 0.01), partial(said_back, line)) > 0
+        line.settimeout(0.3)
+        assert more(detour.stall, partial(said_back, line)) > 0
+        line.settimeout(5)
+        assert line.recv(4) == b"ping"
+        assert more(detour.cut, lambda: None) > 0
+    with line_to(detour) as line:
+        assert said_back(line) == b"ping"
+        assert more(detour.refuse, lambda: None) > 0
+    assert more(detour.refuse, lambda: None) == 0, "there was nobody"
