@@ -38,7 +38,7 @@ DOUBLED: Final = ("ended_twice", "event_twice", "attempt_twice", "open twice", "
 OVERCALLED: Final = ("called_twice", "accepted_twice")
 WRONG_TIME: Final = ("early", "late", "outside", "recalled")
 TWICE: Final = ("password_twice",)
-UNTRUE: Final = ("unfounded", "phantom_call", "phantom_result", "sent_unsaid", "untold")
+UNTRUE: Final = ("unfounded", "phantom_call", "phantom_result", "sent_unsaid", "untold", "mistaken")
 SECRET: Final = ("secret",)
 DOUBTED: Final = ("doubted",)
 UNREADY: Final = ("not ready again", "ended by itself", "held")
@@ -108,6 +108,7 @@ def findings(
     breaches |= _lines(
         {"unwritten": unwritten, "held": _held(plant, min((each.asked_ms for each in load.wishes.values()), default=0))}
     )
+    breaches |= _lines({"mistaken": mistaken(own, load.other)})
     breaches |= _lines({"secret": leaked(plant, replace(own, engagement=opened))} | opens.breaches(opened))
     first = _first_bytes(own)
     waits_ms = [first[each] - wish.asked_ms for each, wish in load.wishes.items() if wish.once and each in first]
@@ -124,6 +125,19 @@ def findings(
         opens=opens.counts(opened),
         breaches=breaches,
     )
+
+
+def mistaken(own: Ledgers, other: Mapping[str, str]) -> list[str]:
+    """
+    Return the messages that were called with content that was refused, or that were buried as unreadable and are not.
+
+    *other* says to whom the content would have gone with which an id came again.
+    """
+    never = {name: to.lstrip("+0") for name, to in other.items()}  # a provider is told numbers in its own way
+    called = {(each.message_id, to) for each in own.provider for to in each.recipients}
+    wrong = {f"{name}: called with other content" for name, to in called if name in never and to.endswith(never[name])}
+    buried = [own.asked[each.origin] for each in own.dead if each.message_id is None and each.origin in own.asked]
+    return sorted(wrong) + [f"{each.message_id}: buried as unreadable" for each in buried if each.message_id]
 
 
 def _held(plant: Plant, since_ms: int) -> list[str]:

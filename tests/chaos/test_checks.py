@@ -7,9 +7,11 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from chaos.audit import unseen
-from chaos.checks import _by_their_clock, _held, _sent_ms
+from chaos.checks import _by_their_clock, _held, _sent_ms, mistaken
 from chaos.opens import Opens
 from chaos.works import Held
+from processor.core.message import Origin
+from tests.support.ledgers import Asked
 
 
 def test_a_call_is_judged_by_the_clock_that_the_members_had() -> None:
@@ -63,3 +65,19 @@ def test_a_partition_that_was_held_is_told_by_the_drill_in_which_it_was() -> Non
 
     assert _held(plant, at_ms) == ["t/1: offset_gone"]
     assert _held(plant, at_ms + 1) == []
+
+
+def test_a_call_with_content_that_was_refused_and_a_readable_record_that_was_buried_are_told() -> None:
+    def told(message_id: str, *recipients: str, buried: str | None = None) -> list[str]:
+        own: Any = SimpleNamespace(
+            asked={Origin("t", 0, 5): Asked(buried)},
+            provider=[SimpleNamespace(message_id=message_id, recipients=recipients)],
+            dead=[SimpleNamespace(message_id=None, origin=Origin("t", 0, 5))],
+        )
+        return mistaken(own, {"a": "+40700000112", "b": "0722000112", "c": "other.x@example.com"})
+
+    assert told("a", "+40700000111") == told("d", "+40700000112") == told("c", "x@example.com") == []
+    assert told("a", "40700000112") == ["a: called with other content"]
+    assert told("b", "+40722000112") == ["b: called with other content"]
+    assert told("c", "x@example.com", "other.x@example.com") == ["c: called with other content"]
+    assert told("d", buried="w-new-1") == ["w-new-1: buried as unreadable"]
