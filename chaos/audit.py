@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 WITHIN_S: Final = 600.0
 
 
-def audited(works: Works) -> dict[str, Any]:
+def audited(works: Works, *, skew_s: float) -> dict[str, Any]:
     """
-    Return what it says, as JSON has it, of all that was asked, called and told so far.
+    Return what it says, as JSON has it, of all that was asked, called and told so far; clocks may differ by *skew_s*.
 
     Raises `AssertionError` with its words where it could not say anything.
     """
@@ -33,6 +33,7 @@ def audited(works: Works) -> dict[str, Any]:
     secrets.write_text("\n".join(CANARIES) + "\n")
     command = [sys.executable, "-m", "processor.cli", "audit", "--config", str(plant.config), "--drained", "--json"]
     command += ["--asked", str(asked), "--calls", str(plant.folder / "ledger.jsonl"), "--secrets", str(secrets)]
+    command += ["--skew", str(skew_s)]
     command += ["--latency", str(HANGS_MAX_S + 1.0)]  # it cannot know what a way has held back; each drill's judge does
     command += [part for log in plant.logs for part in ("--output", str(log))]
     done = subprocess.run(

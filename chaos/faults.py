@@ -45,6 +45,7 @@ FLAPS_S: Final = 0.5
 SHARED: Final = ("intake", "delay", "dispatch")
 DROPS: Final = ("drop-before-dot-1x", "drop-after-dot-1x", "answer-600-1x")
 HANGS_MAX_S: Final = 12.0
+CLOCK_WRONG_BY_MS: Final = 300_000
 IN_SYNC_WITHIN_S: Final = 180.0  # a broker that recovers on two busy cores; nothing of ours is measured by it
 
 
@@ -344,12 +345,12 @@ def stepped(works: Works, offset_ms: int) -> Iterator[str]:
 
 def clock_ahead(works: Works, chance: Random) -> AbstractContextManager[str]:
     """The wall clock of every member is five minutes ahead, and then right again."""
-    return stepped(works, 300_000)
+    return stepped(works, CLOCK_WRONG_BY_MS)
 
 
 def clock_behind(works: Works, chance: Random) -> AbstractContextManager[str]:
     """The wall clock of every member is five minutes behind, and then right again."""
-    return stepped(works, -300_000)
+    return stepped(works, -CLOCK_WRONG_BY_MS)
 
 
 NOTHING: Final = "none"

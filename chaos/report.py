@@ -113,7 +113,7 @@ def _told(run: Run) -> Iterator[str]:
         for name, strikes in run.strikes.get(nodes, {}).items():
             if len({each.fault for each in strikes}) > 1:
                 yield from ("", f"`{name}`: {met(strikes)}.")
-        yield from ("", f"`commproc audit`, of all but drills of clocks: {run.audits[nodes]}.")
+        yield from ("", f"`commproc audit`, {run.audits[nodes]}.")
 
 
 def _faults() -> Iterator[str]:

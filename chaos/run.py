@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 from chaos import mounts
 from chaos.audit import audited, told
 from chaos.drill import Drill
-from chaos.faults import FAULTS, Target
+from chaos.faults import CLOCK_WRONG_BY_MS, FAULTS, Target
 from chaos.report import TITLES, Run, table, write
 from chaos.samples import LONG_MIN, Growth
 from chaos.schedule import alone, mixed
@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 
 RATE_PER_CORE: Final = 10.0
 CLOCKED_MIX_MIN: Final = 1.0  # what a clock has put off waits for five more minutes
+RIGHT: Final = "of all but drills of clocks"
+WRONG_BY_S: Final = CLOCK_WRONG_BY_MS / 1_000 + 2.0  # until every member has seen it
+WRONG: Final = f"of all, of clocks that may differ by {WRONG_BY_S:g} s"
 WATCHED: Final = (("intake", "1"), ("delay", "1"), ("dispatch", "1"))
 """In a long mix these are frozen and cut off, and never ended: each has to be seen not to grow."""
 
@@ -48,7 +51,7 @@ def main() -> int:
     mounts.enter(sys.argv[1:] if "--seed" in sys.argv else [*sys.argv[1:], "--seed", str(asked.seed)])
     print(f"seed {asked.seed}; repeat with: {asked.command}", flush=True)
     found: dict[str, list[Findings]] = {}
-    audits: dict[str, dict[str, Any]] = {}
+    audits: dict[str, dict[str, dict[str, Any]]] = {}
     strikes: dict[str, dict[str, list[Strike]]] = {}
     kept: list[Path] = []
     for nodes in asked.nodes:
@@ -57,15 +60,18 @@ def main() -> int:
             with Works(nodes, folder, registry=any(FAULTS[name].registry for name in asked.faults)) as works:
                 works.watched = set(WATCHED if asked.minutes >= LONG_MIN else ())
                 by_right_clock, by_wrong = _drills(asked, nodes)
-                found[str(nodes)] = [_run(drill, works) for drill in by_right_clock]
-                audits[str(nodes)] = audited(works)
-                print(f"commproc audit: {told(audits[str(nodes)])}", flush=True)
-                found[str(nodes)] += [_run(drill, works) for drill in by_wrong]
+                found[str(nodes)], audits[str(nodes)] = [], {}
+                for drills, of_what, skew_s in ((by_right_clock, RIGHT, 0.0), (by_wrong, WRONG, WRONG_BY_S)):
+                    found[str(nodes)] += [_run(drill, works) for drill in drills]
+                    if drills:
+                        audits[str(nodes)][of_what] = audited(works, skew_s=skew_s)
+                        print(f"commproc audit, {of_what}: {told(audits[str(nodes)][of_what])}", flush=True)
                 strikes[str(nodes)] = {drill.name: drill.strikes for drill in [*by_right_clock, *by_wrong]}
         except BaseException:
             print(f"ledgers and logs are kept in {folder}", file=sys.stderr)
             raise
-        if asked.keep or any(each.breaches for each in found[str(nodes)]) or not audits[str(nodes)]["holds"]:
+        holds = all(each["holds"] for each in audits[str(nodes)].values())
+        if asked.keep or any(each.breaches for each in found[str(nodes)]) or not holds:
             kept.append(folder)
         else:
             shutil.rmtree(folder, ignore_errors=True)
@@ -74,12 +80,15 @@ def main() -> int:
     print(f"seed {asked.seed}; {versions()}", flush=True)
     if asked.report:
         title = TITLES[not asked.alone and asked.minutes >= LONG_MIN]
-        audited_as = {nodes: told(each) for nodes, each in audits.items()}
+        audited_as = {
+            nodes: "; ".join(f"{of_what}: {told(each)}" for of_what, each in both.items())
+            for nodes, both in audits.items()
+        }
         write(Run(title, asked.command, asked.seed, found, audited_as, strikes))
     for folder in kept:
         print(f"ledgers and logs are kept in {folder}", file=sys.stderr)
     broken = any(each.breaches for rows in found.values() for each in rows)
-    return int(broken or not all(each["holds"] for each in audits.values()))
+    return int(broken or not all(each["holds"] for both in audits.values() for each in both.values()))
 
 
 def _run(drill: Drill, works: Works) -> Findings:
