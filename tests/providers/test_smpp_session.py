@@ -623,7 +623,7 @@ async def test_a_transmitter_sends_while_its_receiver_is_refused() -> None:
     peer = Peer({1: status(0x08)})
     async with against(peer, bind="transmitter_receiver") as adapter:
         assert isinstance(await one(adapter), Accepted)
-    assert {pdu.command_id for pdu in peer.binds} == {1, 2}
+        await eventually_async(lambda: {pdu.command_id for pdu in peer.binds} == {1, 2}, within_s=5)
 
 
 # TLS.

@@ -18,6 +18,7 @@ from aiohttp.resolver import ThreadedResolver
 from yarl import URL
 
 from processor.providers.attachments.judge import MISSING, REFUSED
+from processor.providers.names import Lookups
 
 if TYPE_CHECKING:
     from processor.providers.attachments.config import AttachmentsConfig
@@ -103,13 +104,14 @@ class JudgingResolver(AbstractResolver):
 
     def __init__(self, loopback: frozenset[str]) -> None:
         self._inner = ThreadedResolver()
+        self._lookups = Lookups()
         self._loopback = loopback
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
         """Return the addresses of *host*. Raises `Forbidden`."""
-        found = await self._inner.resolve(host, port, family)
+        found = await self._lookups.found(lambda: self._inner.resolve(host, port, family))
         loopback = f"{host.lower()}:{port}" in self._loopback
         for one in found:
             if not is_reachable(ip_address(one["host"].partition("%")[0]), loopback=loopback):
@@ -117,7 +119,8 @@ class JudgingResolver(AbstractResolver):
         return found
 
     async def close(self) -> None:
-        """Hold nothing."""
+        """Wait for no answer."""
+        self._lookups.close()
 
 
 def is_reachable(address: IPv4Address | IPv6Address, *, loopback: bool) -> bool:

@@ -9,7 +9,6 @@ does, and repeats PUT unseen where a kept connection is cut under it: hence conn
 from __future__ import annotations
 
 import asyncio
-import socket
 import ssl
 from collections import deque
 from dataclasses import dataclass, field
@@ -17,11 +16,10 @@ from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Final, cast
 
-from aiohappyeyeballs import start_connection
-
 from processor.core.outcome import Stage
 from processor.providers.adapter import Broken
 from processor.providers.http.reading import Answer, Malformed, Reading
+from processor.providers.names import Lookups
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,7 +29,6 @@ if TYPE_CHECKING:
     from processor.providers.http.config import HttpConfig
 
 SAME: Final = {"Accept-Encoding": "identity", "User-Agent": "commproc"}  # a bound on compressed bytes is no bound
-NEXT_ADDRESS_S: Final = 0.25  # RFC 8305 §5: when the second address of a name is tried beside the first
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +118,7 @@ class Wire:
         same = {"Host": url.host_port_subcomponent} | SAME
         self._same = "".join(f"{name}: {value}\r\n" for name, value in same.items() if name.lower() not in own)
         self._room = asyncio.Semaphore(config.connections)
+        self._lookups = Lookups()
         self._kept: deque[Line] = deque()  # the one that was used last is at the end
 
     async def exchange(self, request: Request, *, until_s: float = inf) -> Answer | Broken | None:
@@ -142,6 +140,7 @@ class Wire:
 
     async def close(self) -> None:
         """Drop the connections."""
+        self._lookups.close()
         while self._kept:
             self._kept.pop().leave()
 
@@ -179,9 +178,7 @@ class Wire:
 
     async def _connected(self) -> Line:
         loop = asyncio.get_running_loop()
-        addresses = await loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
-        connected = await start_connection(addresses, happy_eyeballs_delay=NEXT_ADDRESS_S)
-        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connected = await self._lookups.connected(self._host, self._port)
         _, line = await loop.create_connection(
             lambda: Line(self._config.answer_bytes_max),
             sock=connected,

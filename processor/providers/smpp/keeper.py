@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable
 
+    from processor.providers.names import Lookups
     from processor.providers.smpp.config import SmppConfig
     from processor.providers.smpp.pdu import Command
     from processor.providers.smpp.receipt import Receipts
@@ -60,6 +61,7 @@ class Keeper:
         *,
         tls: ssl.SSLContext | None,
         receipts: Receipts,
+        lookups: Lookups,
         logins: Logins,
         jitter: Callable[[], float],
         changed: Callable[[], None],
@@ -69,6 +71,7 @@ class Keeper:
         self._role = role
         self._tls = tls
         self._receipts = receipts
+        self._lookups = lookups
         self._logins = logins
         self._jitter = jitter
         self._changed = changed
@@ -113,7 +116,7 @@ class Keeper:
             refusal = self._logins.refusal()
             if refusal is not None:
                 return refusal
-            opened = await Session.open(self._config, self._role, self._tls, self._receipts)
+            opened = await Session.open(self._config, self._role, self._tls, self._receipts, self._lookups)
             if isinstance(opened, Session):
                 return opened
             if not isinstance(opened, Refused):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from processor.providers.names import Lookups
 from processor.providers.smpp.keeper import UNAVAILABLE, Failure, Keeper, Logins
 from processor.providers.smpp.pdu import Command
 
@@ -34,6 +35,7 @@ class Pool:
         self._jitter = jitter
         self._senders: Sequence[Keeper] = ()
         self._receivers: Sequence[Keeper] = ()
+        self._lookups = Lookups()
         self._news: asyncio.Future[None] | None = None
         self._is_closed = False
 
@@ -52,6 +54,7 @@ class Pool:
     async def close(self) -> None:
         """Unbind everything."""
         self._is_closed = True
+        self._lookups.close()
         keepers = [*self._senders, *self._receivers]
         self._senders = self._receivers = ()
         self._changed()
@@ -70,6 +73,7 @@ class Pool:
                     role,
                     tls=self._tls,
                     receipts=self._receipts,
+                    lookups=self._lookups,
                     logins=logins,
                     jitter=self._jitter,
                     changed=self._changed,

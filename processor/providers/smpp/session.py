@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Awaitable
 
+    from processor.providers.names import Lookups
     from processor.providers.smpp.config import SmppConfig
     from processor.providers.smpp.receipt import Receipts
 
@@ -47,14 +48,16 @@ class Session:
         role: Command,
         tls: ssl.SSLContext | None,
         receipts: Receipts,
+        lookups: Lookups,
     ) -> Session | Refused | Broken:
         """Connect and bind; what keeps it from that is a value."""
         session = cls(config, receipts)
         link = session.link
         try:
             async with asyncio.timeout(config.connect_timeout_ms / 1000):
+                connected = await lookups.connected(config.host, config.port)
                 await asyncio.get_running_loop().create_connection(
-                    lambda: link, config.host, config.port, ssl=tls, server_hostname=config.host if tls else None
+                    lambda: link, sock=connected, ssl=tls, server_hostname=config.host if tls else None
                 )
             answer = await link.ask(bind(role, config), within_s=config.bind_timeout_ms / 1000)
         except (OSError, UnicodeError):  # refused, unreachable, not resolved, TLS, time-out; no name at all

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Sequence
 
+    from processor.providers.names import Lookups
     from processor.providers.smtp.config import SmtpConfig
 
 BUFFER_BYTES_MAX: Final = 4 * REPLY_BYTES_MAX  # a server that says more unasked is cut off
@@ -45,12 +46,13 @@ class Line(asyncio.Protocol):
         self._writable: asyncio.Future[None] | None = None
 
     @classmethod
-    async def open(cls, config: SmtpConfig, tls: ssl.SSLContext | None) -> Line:
+    async def open(cls, config: SmtpConfig, tls: ssl.SSLContext | None, lookups: Lookups) -> Line:
         """Connect, with TLS from the first byte where *tls* is given. Raises OSError, for TLS and time-outs too."""
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(config.connect_timeout_ms / 1000):
+            connected = await lookups.connected(config.host, config.port)
             _, line = await loop.create_connection(
-                cls, config.host, config.port, ssl=tls, server_hostname=config.host if tls else None
+                cls, sock=connected, ssl=tls, server_hostname=config.host if tls else None
             )
         line.encrypted = tls is not None
         return line

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from processor.core.outcome import Stage
 from processor.logs import logger
 from processor.providers.adapter import Broken
+from processor.providers.names import Lookups
 from processor.providers.smtp.reply import CLOSING, Step
 from processor.providers.smtp.session import Answer, Offer, Session, Unfit
 
@@ -55,6 +56,7 @@ class Pool:
         self._tls = tls
         self._resting: deque[Rested] = deque()
         self._slots = asyncio.Semaphore(config.connections)
+        self._lookups = Lookups()
         self._closed = False
         self._login = asyncio.Lock()
         self._trusted = config.username is None  # whether the last login succeeded
@@ -77,6 +79,7 @@ class Pool:
     async def close(self) -> None:
         """Say goodbye on every resting session; those at work end with their mail."""
         self._closed = True
+        self._lookups.close()
         leaving = [rested.session for rested in self._resting]
         self._resting.clear()
         for session in leaving:
@@ -96,7 +99,7 @@ class Pool:
         return await self._open()
 
     async def _open(self) -> Session | Answer | Broken:
-        fresh = await Session.open(self._config, self._tls)
+        fresh = await Session.open(self._config, self._tls, self._lookups)
         if isinstance(fresh, Session):
             self.offer = fresh.offer
             self._trusted = True

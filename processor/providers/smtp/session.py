@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Sequence
 
+    from processor.providers.names import Lookups
     from processor.providers.smtp.config import SmtpConfig
     from processor.providers.smtp.mail import Mail
 
@@ -98,10 +99,10 @@ class Session:
         self._keywords: dict[bytes, bytes] = {}
 
     @classmethod
-    async def open(cls, config: SmtpConfig, tls: ssl.SSLContext) -> Session | Answer | Broken:
+    async def open(cls, config: SmtpConfig, tls: ssl.SSLContext, lookups: Lookups) -> Session | Answer | Broken:
         """Return a session, or what kept it from opening: the server's answer, or a broken line."""
         try:
-            line = await Line.open(config, tls if config.tls == "implicit" else None)
+            line = await Line.open(config, tls if config.tls == "implicit" else None, lookups)
         except (OSError, UnicodeError):  # refused, unreachable, not resolved, TLS, time-out; no name at all
             return Broken(Stage.CONNECT)
         session = cls(line, config)
