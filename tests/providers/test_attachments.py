@@ -242,6 +242,14 @@ async def test_a_server_that_cannot_be_reached_or_believed_is_missing(pem: Path)
         assert await at.send(attached("https://nowhere.invalid/x")) == MISSING
 
 
+async def test_a_server_of_the_systems_authorities_is_believed_beside_those_of_ca_file(
+    pem: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(pem))  # where OpenSSL looks for the system's
+    async with serving(pem) as files, desk_for(files, local_certificate(tmp_path)) as at:
+        assert isinstance(await at.send(attached(files.at("/report.pdf"))), Accepted)
+
+
 @pytest.mark.parametrize("path", ["/redirect", "/packed", "/large", "/endless"])
 async def test_a_redirect_a_packed_and_a_long_answer_are_refused(pem: Path, path: str) -> None:
     async with serving(pem) as files, desk_for(files, pem, bytes_max=2_000) as at:

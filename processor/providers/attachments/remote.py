@@ -8,7 +8,6 @@ answers differently the second time (DNS rebinding) gains nothing. Redirects are
 from __future__ import annotations
 
 import socket
-import ssl
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import TYPE_CHECKING, Final
 
@@ -19,6 +18,7 @@ from yarl import URL
 
 from processor.providers.attachments.judge import MISSING, REFUSED
 from processor.providers.names import Lookups
+from processor.providers.trust import trusting
 
 if TYPE_CHECKING:
     from processor.providers.attachments.config import AttachmentsConfig
@@ -90,7 +90,7 @@ class Remote:
                 connector=aiohttp.TCPConnector(
                     limit=self._config.connections,
                     resolver=JudgingResolver(self._loopback),
-                    ssl=ssl.create_default_context(cafile=self._config.ca_file),
+                    ssl=trusting(self._config.ca_file),
                 ),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,

@@ -9,7 +9,6 @@ does, and repeats PUT unseen where a kept connection is cut under it: hence conn
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections import deque
 from dataclasses import dataclass, field
 from math import inf
@@ -20,6 +19,7 @@ from processor.core.outcome import Stage
 from processor.providers.adapter import Broken
 from processor.providers.http.reading import Answer, Malformed, Reading
 from processor.providers.names import Lookups
+from processor.providers.trust import trusting
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -113,7 +113,7 @@ class Wire:
     def __init__(self, config: HttpConfig, url: URL) -> None:
         self._config = config
         self._host, self._port = url.raw_host or "", url.port
-        self._tls = ssl.create_default_context(cafile=config.ca_file) if url.scheme == "https" else None
+        self._tls = trusting(config.ca_file) if url.scheme == "https" else None
         own = {name.lower() for name in config.headers}
         same = {"Host": url.host_port_subcomponent} | SAME
         self._same = "".join(f"{name}: {value}\r\n" for name, value in same.items() if name.lower() not in own)

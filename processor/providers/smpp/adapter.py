@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import ssl
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
@@ -18,6 +17,7 @@ from processor.providers.smpp.message import Parts, build
 from processor.providers.smpp.pdu import Command, message_id
 from processor.providers.smpp.pool import Pool
 from processor.providers.smpp.session import Session
+from processor.providers.trust import trusting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -68,7 +68,7 @@ class SmppAdapter:
         """
         _checked(config)
         self._config = config
-        tls = None if config.tls == "off" else ssl.create_default_context(cafile=config.ca_file)
+        tls = None if config.tls == "off" else trusting(config.ca_file)
         self._pool = Pool(config, tls=tls, receipts=receipts, jitter=jitter)
 
     def open(self) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from typing import TYPE_CHECKING, Final, assert_never
 
 from processor.core.outcome import Accepted, Deferred, Outcome, Partly, Rejected, Stage, Throttled, Unknown
@@ -15,6 +14,7 @@ from processor.providers.smtp.mail import Mail, build
 from processor.providers.smtp.pool import Pool
 from processor.providers.smtp.reply import PACKAGED, Step, Tables, outcome, tables
 from processor.providers.smtp.session import Answer, Unfit
+from processor.providers.trust import trusting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -52,7 +52,7 @@ class SmtpAdapter:
         self._now_ms = now_ms
         self._tables = tables(config.codes)
         self._signer = signer_of(config)
-        self._pool = Pool(config, ssl.create_default_context(cafile=config.ca_file))
+        self._pool = Pool(config, trusting(config.ca_file))
 
     def open(self) -> None:
         """Do nothing: the first call connects."""
