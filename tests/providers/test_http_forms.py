@@ -219,9 +219,25 @@ def test_half_a_character_in_a_property_rejects_the_message_in_every_form() -> N
         assert found == Rejected(Reason.INVALID_CONTENT, stage=Stage.CONNECT, field_name="properties")
 
 
-async def test_a_message_of_a_batch_that_cannot_be_written_is_refused_alone() -> None:
-    batch = [mail(), mail(properties={"x": "\ud800"}), mail()]
-    bulk: dict[str, Any] = {"body": ["{{ items }}"], "item": {"x": "{{ properties.x }}"}}
+@pytest.mark.parametrize("address", ["https://[bank.example/x", "https://a\u2100b/x"])
+def test_a_property_that_is_no_address_where_one_is_needed_rejects_the_message(address: str) -> None:
+    body: Template = {"callback": {"{{ url properties.x }}": "{{ echo }}"}}
+
+    found = Requests(http_config(URL, body=body)).build([mail(properties={"x": address})], now_ms=NOW_MS)
+
+    assert found == Rejected(Reason.INVALID_CONTENT, stage=Stage.CONNECT, field_name="properties")
+
+
+@pytest.mark.parametrize(
+    ("written", "item"),
+    [
+        ("\ud800", {"x": "{{ properties.x }}"}),
+        ("https://[bank.example/x", {"callback": {"{{ url properties.x }}": "{{ echo }}"}}),
+    ],
+)
+async def test_a_message_of_a_batch_that_cannot_be_written_is_refused_alone(written: str, item: Template) -> None:
+    batch = [mail(), mail(properties={"x": written}), mail()]
+    bulk: dict[str, Any] = {"body": ["{{ items }}"], "item": item}
     async with hosted(Reply(202)) as service, opened(http_config(service.url, **bulk)) as adapter:
         outcomes = await adapter.send(batch)
 

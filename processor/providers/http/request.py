@@ -97,11 +97,11 @@ class Requests:
 
     def build(self, batch: Sequence[Submission], *, now_ms: int) -> Request | Rejected:
         """Return the request that sends *batch*, all of whose messages passed `refusal`; *now_ms* dates a signature."""
-        scope = Scope(batch[0], None if self._item is None else self._items(batch, self._item))
         try:
+            scope = Scope(batch[0], None if self._item is None else self._items(batch, self._item))
             body, content_type = self._encode(self._body(scope))
             url = self._address(scope)
-        except (TypeError, UnicodeEncodeError):  # half a surrogate pair in a property
+        except (TypeError, ValueError):  # half a surrogate pair in a property, or one that was to be an address
             return rejected(Reason.INVALID_CONTENT, "properties")
         headers = dict(self._fixed)
         for name, fill in self._headers.items():
