@@ -328,6 +328,21 @@ def test_results_of_messages_that_share_an_id_are_theirs_in_turn() -> None:
     assert parse(answered, batch, mapped, now_ms=NOW_MS) == [accepted, accepted, refused]
 
 
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("contains(msg, id)", b'{"msg": "ok", "id": 5}'),
+        ("list[?k > `1`].k | [0]", b'{"list": [{"k": "a"}]}'),
+        ("list[::0]", b'{"list": [1]}'),
+        ("sum(list)", b'{"list": ["a"]}'),
+    ],
+)
+def test_a_path_that_does_not_fit_an_answer_finds_nothing_in_it(path: str, body: bytes) -> None:
+    mapped = Mapped.of(http_config(URL, provider_message_id=path))
+
+    assert parse(answer(202, body=body), [sms()], mapped, now_ms=NOW_MS) == [Accepted(code="202")]
+
+
 def test_bulk_results_without_a_reference_count_only_if_there_is_one_for_each() -> None:
     ok = {"status": "ok"}
 

@@ -103,7 +103,7 @@ def _finder(setting: str, expression: str) -> Find:
     def find(data: Any) -> Any:
         try:
             return path.search(data)
-        except JMESPathError:  # such as a function over a type it does not take
+        except (JMESPathError, TypeError, ValueError):  # a function, or a comparison, of what it does not take
             return None
 
     return find
