@@ -7,6 +7,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import uvloop
 
 from processor.core.message import Attachment
 from processor.core.outcome import Accepted, Deferred, Rejected, Stage, Throttled, Unknown
@@ -24,7 +25,7 @@ from tests.support.certificates import certificate
 from tests.support.eventually import eventually_async
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from processor.core.outcome import Outcome
@@ -617,6 +618,30 @@ async def test_one_bind_is_enough_where_another_is_refused() -> None:
     async with against(peer, connections=2) as adapter:
         assert isinstance(await one(adapter), Accepted)
     assert len(peer.binds) == 2
+
+
+@pytest.mark.parametrize("runner", [asyncio.run, uvloop.run])
+def test_what_is_submitted_in_the_turn_in_which_the_centre_hangs_up_is_not_sent(runner: Callable[..., Any]) -> None:
+    async def submitted() -> tuple[object, int]:
+        loop, received = asyncio.get_running_loop(), bytearray()
+        ends: asyncio.Future[asyncio.Task[object]] = loop.create_future()
+
+        class Probe(link.Link):
+            """Submits as a caller does who is woken when the end has been read, and before it is told."""
+
+            def eof_received(self) -> None:
+                ends.set_result(loop.create_task(self.submit(raw(4, 0, 0), until_s=loop.time() + 5, answer_s=5)))
+
+        async def hangs_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write_eof()
+            received.extend(await reader.read())
+
+        async with listening(hangs_up) as port:
+            await loop.create_connection(lambda: Probe(window=10, on_deliver=lambda _: None), "127.0.0.1", port)
+            outcome = await (await ends)
+        return outcome, len(received)
+
+    assert runner(submitted()) == (link.NOT_SENT, 0)
 
 
 async def test_a_transmitter_sends_while_its_receiver_is_refused() -> None:

@@ -65,8 +65,9 @@ class Link(asyncio.Protocol):
 
     @property
     def is_usable(self) -> bool:
-        """Whether another submit may go out."""
-        return self._unbound_by is None and not self.ended.done()
+        """Whether another submit may go out: what is written to a transport that is closing goes nowhere, untold."""
+        is_closing = self._transport is not None and self._transport.is_closing()
+        return self._unbound_by is None and not self.ended.done() and not is_closing
 
     @property
     def unanswered(self) -> int:
