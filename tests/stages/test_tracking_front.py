@@ -370,6 +370,20 @@ async def test_what_kafka_has_is_not_published_again_and_again_while_the_disk_re
     assert len(stage.kafka.events()) == 3
 
 
+async def test_what_waits_follows_though_the_disk_refused_to_give_it_once(stage: Stage) -> None:
+    stage.kafka.away = True
+    await stage.ask(Purpose.OPEN)
+    stage.buffer._file.execute("ALTER TABLE waiting RENAME TO unreadable")  # as a disk that cannot be read
+    stage.kafka.away = False
+
+    async with draining(stage):
+        await eventually_async(lambda: stage.buffer._failures, within_s=10)
+        stage.buffer._file.execute("ALTER TABLE unreadable RENAME TO waiting")
+        await eventually_async(lambda: stage.buffer.count == 0, within_s=10)
+
+    assert len(stage.kafka.events()) == 1
+
+
 async def test_a_file_that_is_no_buffer_is_refused(tmp_path: Path) -> None:
     (tmp_path / "bad.sqlite").write_bytes(b"no database at all, but long enough to be read as one" * 100)
 

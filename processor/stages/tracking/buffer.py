@@ -103,10 +103,12 @@ class Buffer:
             self._writing = asyncio.create_task(self._write_all())
         return row
 
-    async def first(self, count: int) -> list[tuple[int, Record]]:
-        """Return the oldest *count* records that Kafka has not, with their numbers; none where the disk refuses."""
+    async def first(self, count: int) -> list[tuple[int, Record]] | None:
+        """Return the oldest *count* records that Kafka has not, with their numbers; None where the disk refuses."""
         rows = await self._in_thread(self._read, count + len(self._owed))
-        left = [(number, Record(*record)) for number, record in rows or () if number not in self._owed]
+        if rows is None:
+            return None
+        left = [(number, Record(*record)) for number, record in rows if number not in self._owed]
         return left[:count]
 
     async def take_out(self, rows: Iterable[tuple[int, Record]]) -> bool:

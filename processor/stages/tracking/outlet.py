@@ -110,6 +110,9 @@ class Outlet:
             await self._waiting.wait()
             # One record is enough to find out whether Kafka is back.
             rows = await self._buffer.first(1 if self._away else _BATCH)
+            if rows is None:  # which says nothing of what waits
+                await asyncio.sleep(_AGAIN_S)
+                continue
             answered = list(takewhile(self._answered, rows))
             if not rows and self._buffer.owes:
                 if not await self._buffer.take_out(()):
