@@ -92,6 +92,7 @@ class Asking:
     given: bytes = b""
     agent: str = CHROME
     query: str = ""
+    reads: int = 0
 
     def __post_init__(self) -> None:
         self.answered: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
@@ -103,6 +104,7 @@ class Asking:
         return {"user-agent": self.agent}
 
     async def body(self, bytes_max: int) -> bytes | Response:
+        self.reads += 1
         return self.given[:bytes_max]
 
     def reply(self, response: Response) -> None:
@@ -115,6 +117,9 @@ class Hooks:
 
     status: int = 204
     taken: list[tuple[str, bytes]] = field(default_factory=list)
+
+    def has(self, provider: str) -> bool:
+        return provider == "Mailgun"
 
     async def take(self, provider: str, headers: Mapping[str, str], body: bytes, query: str) -> int:
         self.taken.append((provider, body))
@@ -446,3 +451,11 @@ async def test_webhooks_are_handed_on_and_answered_as_they_say(stage: Stage) -> 
 
     assert stage.hooks.taken == [("Mailgun", b"report")] * 4
     assert (await stage.answer(Asking("GET", "/w/Mailgun"))).status == 405
+
+
+async def test_the_body_of_a_call_for_no_provider_is_not_read(stage: Stage) -> None:
+    asking = Asking("POST", "/w/Nobody", b"x" * 1_000)
+
+    assert (await stage.answer(asking)).status == 404
+    assert asking.reads == 0
+    assert stage.hooks.taken == []

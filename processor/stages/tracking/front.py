@@ -53,6 +53,10 @@ Rest = Coroutine[Any, Any, None]
 class Webhooks(Protocol):
     """What takes the reports of providers."""
 
+    def has(self, provider: str) -> bool:
+        """Tell whether there is a webhook of *provider*."""
+        ...
+
     async def take(self, provider: str, headers: Mapping[str, str], body: bytes, query: str) -> int:
         """Return the status to answer with, once what was reported is safe."""
         ...
@@ -231,11 +235,11 @@ class Front:
         return UNSUBSCRIBED if safe else NOT_UNSUBSCRIBED
 
     async def _reported(self, provider: str, request: Request) -> Response:
+        if self._webhooks is None or not self._webhooks.has(provider):
+            return NOT_FOUND  # before its body is read: whoever finds the address can make as many calls as he likes
         body = await request.body(self._body_bytes_max)
         if isinstance(body, Response):
             return body
-        if self._webhooks is None:
-            return NOT_FOUND
         status = await self._webhooks.take(provider, request.headers(), body, request.query)
         return NOT_FOUND if status == HTTPStatus.NOT_FOUND else plain(status)
 

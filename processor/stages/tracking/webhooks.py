@@ -61,6 +61,10 @@ class Webhooks:
         self._hooks = {name: _Webhook(name, config, replay_window_ms, spent) for name, config in configs.items()}
         self._refusals = {name: _Refusals(name) for name in configs}
 
+    def has(self, provider: str) -> bool:
+        """Tell whether there is a webhook of *provider*."""
+        return provider in self._hooks
+
     async def take(self, provider: str, headers: Mapping[str, str], body: bytes, query: str) -> int:
         """
         Return the HTTP status of a call to /w/*provider*; *query* is as in the URL, without its question mark.
