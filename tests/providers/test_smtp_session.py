@@ -244,6 +244,80 @@ async def test_a_mail_whose_time_is_over_before_it_can_be_handed_over_is_not(ver
     assert any(line.startswith(b"MAIL") for line in seen) is (verb == b"RCPT")
 
 
+QUICK: dict[str, Any] = {"connect_timeout_ms": 250, "greeting_timeout_ms": 250, "command_timeout_ms": 250}
+QUICK_S = 2.0  # that such a mail has until DATA is agreed to; each answer has a quarter of a second
+
+
+class Slow:
+    """A server that draws out each answer to RCPT, once so many mails were taken."""
+
+    def __init__(self, *, after: int = 0, drips: bool = False) -> None:
+        self.connections = 0
+        self.seen: list[bytes] = []
+        self._quick = after
+        self._drips = drips
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        writer.write(b"220 slow\r\n")
+        while line := await reader.readline():
+            self.seen.append(line)
+            if line.startswith(b"RCPT") and not self._quick:
+                await self._drawn_out(writer)
+            writer.write(b"354 go\r\n" if line.startswith(b"DATA") else b"250 ok\r\n")
+            if line.startswith(b"DATA"):
+                await reader.readuntil(b"\r\n.\r\n")
+                writer.write(b"250 ok\r\n")
+                self._quick -= 1
+
+    async def _drawn_out(self, writer: asyncio.StreamWriter) -> None:
+        for _ in range(200 if self._drips else 1):
+            await asyncio.sleep(0.06)
+            writer.write(b"250-\r\n" if self._drips else b"")
+            await writer.drain()
+
+
+async def test_a_server_that_takes_its_time_for_each_recipient_is_left_before_it_is_given_the_mail() -> None:
+    server = Slow()
+    cc = tuple(f"c{n}@example.org" for n in range(60))
+
+    async with listening(server) as port, opened(smtp_config(port, **QUICK)) as adapter:
+        began_s = monotonic()
+        outcomes = await adapter.send([submission("ann@example.org", cc=cc)])
+
+    assert outcomes == [Deferred(Reason.CONNECTION_BROKEN, stage=Stage.PREPARE)]
+    assert monotonic() - began_s >= QUICK_S  # not before: it may be in good faith
+    assert not any(line.startswith(b"DATA") for line in server.seen)
+
+
+async def test_a_server_that_is_slow_for_its_recipients_and_in_time_is_given_the_mail() -> None:
+    async with listening(Slow()) as port, opened(smtp_config(port, **QUICK)) as adapter:
+        cc = tuple(f"c{n}@example.org" for n in range(5))
+        assert await adapter.send([submission("ann@example.org", cc=cc)]) == [Accepted(code="250")]
+
+
+async def test_an_answer_that_drips_is_left_in_time() -> None:
+    server, began_s = Slow(drips=True), monotonic()
+
+    outcome = await outcome_from(server, **QUICK)
+
+    assert monotonic() - began_s < 5  # it goes on for 12
+    assert outcome == Deferred(Reason.CONNECTION_BROKEN, stage=Stage.PREPARE)
+    assert not any(line.startswith(b"DATA") for line in server.seen)
+
+
+async def test_a_mail_that_a_kept_session_took_all_the_time_of_is_not_begun_on_another() -> None:
+    server = Slow(after=1)
+    cc = tuple(f"c{n}@example.org" for n in range(60))
+
+    async with listening(server) as port, opened(smtp_config(port, **QUICK)) as adapter:
+        outcomes = [*await adapter.send([submission("ann@example.org")])]
+        outcomes += await adapter.send([submission("ann@example.org", cc=cc)])
+
+    assert outcomes == [Accepted(code="250"), Deferred(Reason.CONNECTION_BROKEN, stage=Stage.PREPARE)]
+    assert server.connections == 1
+
+
 async def test_a_session_is_replaced_after_its_uses(tmp_path: Path) -> None:
     greetings: list[bytes] = []
     polite = says(greetings)

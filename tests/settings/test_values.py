@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from processor.core.plan import DailyInterval
+from processor.providers.smtp.config import SmtpConfig
 from processor.settings import DEFAULT, load
 from processor.settings.load import load_text
 from tests.settings.small import SMALL, changed, wrong
@@ -147,3 +148,12 @@ class TestValues:
         provider = load_text(SMALL, name="c.yaml", environ={}).plan().providers["Gateway"]
 
         assert provider.call_timeout_ms == 10_000 + 4 * 30_000 + 3 * 30_000 + 60_000 + 120_000 + 5_000
+
+    @pytest.mark.parametrize("login", ["", "    username: bank\n    password: {env: SECRET}\n"])
+    def test_a_mail_is_agreed_to_while_a_call_has_time_for_content_and_answer(self, login: str) -> None:
+        settings = load_text(SMALL + login, name="c.yaml", environ={"SECRET": "s3cret"})
+        config = settings.providers["Gateway"].config()
+
+        assert isinstance(config, SmtpConfig)
+        phases_ms = config.agreed_within_ms + config.data_timeout_ms + config.answer_timeout_ms
+        assert phases_ms + 5_000 == settings.plan().providers["Gateway"].call_timeout_ms

@@ -39,3 +39,10 @@ class SmtpConfig:
     command_timeout_ms: int = 30_000  # MAIL, RCPT and the answer to DATA, each
     data_timeout_ms: int = 60_000  # writing the message
     answer_timeout_ms: int = 120_000  # the answer to the final dot; RFC 5321 §4.5.3.2.6 suggests 600,000
+
+    @property
+    def agreed_within_ms(self) -> int:
+        """How long a mail has until a server has agreed to DATA: what a call has, without content and answer."""
+        set_up = self.connect_timeout_ms + 4 * self.greeting_timeout_ms
+        waits = set_up if self.username else 0  # until somebody else's first login is over
+        return waits + set_up + 3 * self.command_timeout_ms

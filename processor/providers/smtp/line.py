@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from math import inf
 from typing import TYPE_CHECKING, Final, cast
 
 from processor.providers.smtp.reply import CLOSING, MALFORMED, REPLY_BYTES_MAX, Reply, take_reply
@@ -40,6 +41,7 @@ class Line(asyncio.Protocol):
         self._replies: list[Reply] = []
         self._wanted = 0
         self._timeout_s = 0.0
+        self._until_s = inf
         self._late_at_s = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._reading: asyncio.Future[None] | None = None
@@ -84,9 +86,9 @@ class Line(asyncio.Protocol):
                 self.abort()
                 raise Cut from None
 
-    async def ask(self, data: bytes, count: int, timeout_ms: int) -> Sequence[Reply]:
+    async def ask(self, data: bytes, count: int, timeout_ms: int, until_s: float = inf) -> Sequence[Reply]:
         """
-        Send *data* and return the *count* replies to it, each of which may take *timeout_ms*.
+        Send *data* and return the *count* replies to it, each within *timeout_ms*, and none later than *until_s*.
 
         Fewer where the server ends it: by 421, by what is no reply (that one is the last), or by closing
         the connection after a first reply. Raises `Cut`.
@@ -94,6 +96,7 @@ class Line(asyncio.Protocol):
         self._replies = []
         self._wanted = count
         self._timeout_s = timeout_ms / 1000
+        self._until_s = until_s
         self._watch()
         if data:
             await self.write(data, timeout_ms)
@@ -170,19 +173,18 @@ class Line(asyncio.Protocol):
     def _read(self) -> None:
         """Take the replies that are whole; wake the reader with the last one."""
         while self._wanted and (reply := take_reply(self._received)) is not None:
+            self._late_at_s = min(self._loop.time() + self._timeout_s, self._until_s)
             self._replies.append(reply)
             self._wanted -= 1
             if reply.code == CLOSING or reply is MALFORMED:
                 self._wanted = 0
                 self.abort()  # RFC 5321 §3.8: the server closes; and after nonsense nobody knows what comes next
-        if self._wanted:
-            self._late_at_s = self._loop.time() + self._timeout_s
-        else:
+        if not self._wanted:
             self._wake()
 
     def _watch(self) -> None:
         """See to it that `_look` is called when the wait that begins is over, or earlier."""
-        self._late_at_s = self._loop.time() + self._timeout_s
+        self._late_at_s = min(self._loop.time() + self._timeout_s, self._until_s)
         if self._timer is not None:
             if self._timer.when() <= self._late_at_s:
                 return

@@ -65,16 +65,24 @@ class Pool:
         self.offer = Offer()  # of the session that was opened last
 
     async def exchange(self, mail: Mail) -> Ended:
-        """Send *mail* on a kept session, or on a new one."""
+        """
+        Send *mail* on a kept session, or on a new one.
+
+        Whatever a server draws out before it agrees to DATA ends here, and nothing was sent: where the call were cut
+        off instead, its mail would be perhaps sent.
+        """
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + self._config.agreed_within_ms / 1000
         async with self._slots:
-            session = await self._kept()
+            session = await self._kept(until_s)
             if session is not None:
-                ended = await self._on(session, mail)
+                ended = await self._on(session, mail, until_s)
                 # A server may hang up on a resting session at any time: before the hand-over that is no failed attempt.
-                if not (isinstance(ended, Broken) and ended.stage is Stage.PREPARE):
+                is_hung_up = isinstance(ended, Broken) and ended.stage is Stage.PREPARE
+                if not is_hung_up or loop.time() >= until_s:
                     return ended
-            fresh = await self._opened()
-            return await self._on(fresh, mail) if isinstance(fresh, Session) else fresh
+            fresh = await self._opened_by(until_s)
+            return await self._on(fresh, mail, until_s) if isinstance(fresh, Session) else fresh
 
     async def close(self) -> None:
         """Say goodbye on every resting session; those at work end with their mail."""
@@ -85,6 +93,13 @@ class Pool:
         for session in leaving:
             await session.quit()
         await asyncio.gather(*(session.line.lost(GOODBYE_MS) for session in leaving))
+
+    async def _opened_by(self, until_s: float) -> Session | Answer | Broken:
+        try:
+            async with asyncio.timeout_at(until_s):
+                return await self._opened()
+        except TimeoutError:
+            return Broken(Stage.GREETING)
 
     async def _opened(self) -> Session | Answer | Broken:
         if not self._trusted:
@@ -118,14 +133,14 @@ class Pool:
             self._refusal = Refusal(answer, now_s + self._config.login_pause_ms / 1000)
         self._trusted = False
 
-    async def _on(self, session: Session, mail: Mail) -> Ended:
+    async def _on(self, session: Session, mail: Mail, until_s: float) -> Ended:
         unfit = session.unfit(mail)
         if unfit is not None:
             await self._put_back(session)
             return unfit
         done = False
         try:
-            answer = await session.exchange(mail)
+            answer = await session.exchange(mail, until_s)
             done = isinstance(answer, Answer)
         finally:  # also when cancelled in the middle: nobody may find that session again
             if not done:
@@ -142,15 +157,15 @@ class Pool:
         else:
             session.line.abort()
 
-    async def _kept(self) -> Session | None:
-        """Take the freshest session that is fit; let go of those that are not."""
+    async def _kept(self, until_s: float) -> Session | None:
+        """Take the freshest session that is fit, as found out by *until_s*; let go of those that are not."""
         if self._resting:
             oldest_s = asyncio.get_running_loop().time() - self._config.idle_ms / 1000
             while self._resting and self._resting[0].since_s < oldest_s:
                 await self._resting.popleft().session.quit()
         while self._resting:
             session = self._resting.pop().session
-            if (session.is_clean and session.line.is_usable) or await session.is_ready():
+            if (session.is_clean and session.line.is_usable) or await session.is_ready(until_s):
                 return session
             session.line.abort()
         return None

@@ -6,6 +6,7 @@ import asyncio
 from base64 import b64encode
 from dataclasses import dataclass
 from enum import Enum
+from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -129,12 +130,16 @@ class Session:
             return Unfit.UTF8
         return Unfit.EIGHT_BIT if mail.eight_bit and not self.offer.eight_bit else None
 
-    async def exchange(self, mail: Mail) -> Answer | Broken | Unfit:
-        """Send one mail; the only place where one leaves. Without an Answer the session is of no more use."""
+    async def exchange(self, mail: Mail, until_s: float) -> Answer | Broken | Unfit:
+        """
+        Send one mail; the only place where one leaves. Without an Answer the session is of no more use.
+
+        The server has until *until_s*, by the event loop's clock, to agree to DATA, however many recipients there are.
+        """
         self.uses += 1
         stage = Stage.PREPARE
         try:
-            agreed = await self._envelope(mail)
+            agreed = await self._envelope(mail, until_s)
             if isinstance(agreed, Answer):
                 return agreed
             if monotonic() >= mail.until_s:
@@ -147,13 +152,13 @@ class Session:
         self.is_clean = reply.code == AGREED
         return Answer(Step.DOT, reply, agreed)
 
-    async def is_ready(self) -> bool:
-        """Tell whether another mail may follow, with nothing left of the one before."""
+    async def is_ready(self, until_s: float) -> bool:
+        """Tell, by *until_s*, whether another mail may follow, with nothing left of the one before."""
         if not self.line.is_usable:
             return False
         if not self.is_clean:
             try:
-                reply = await self._asked(b"RSET", self._config.command_timeout_ms)
+                reply = await self._asked(b"RSET", self._config.command_timeout_ms, until_s)
             except Cut:
                 return False
             self.is_clean = reply.code == AGREED
@@ -224,11 +229,12 @@ class Session:
 
     # One mail.
 
-    async def _envelope(self, mail: Mail) -> Answer | tuple[tuple[int, Reply], ...]:
+    async def _envelope(self, mail: Mail, until_s: float) -> Answer | tuple[tuple[int, Reply], ...]:
         """Offer the mail to its recipients; return those who were refused, or what keeps it from everybody."""
         self.is_clean = False
         commands = [self._mail_from(mail), *(b"RCPT TO:<%b>\r\n" % to.encode() for to in mail.recipients), b"DATA\r\n"]
-        replies = await (self._together(commands) if self.offer.pipelining else self._in_turn(commands))
+        ask = self._together if self.offer.pipelining else self._in_turn
+        replies = await ask(commands, until_s)
         answer = _decided(replies, len(mail.recipients))
         if answer is None:
             if len(replies) < len(commands) or not self.line.is_usable:
@@ -259,21 +265,21 @@ class Session:
             parameters += b" SMTPUTF8"  # RFC 6531 §3.4
         return b"MAIL FROM:<%b>%b\r\n" % (mail.sender.encode(), parameters)
 
-    async def _together(self, commands: Sequence[bytes]) -> Sequence[Reply]:
-        return await self.line.ask(b"".join(commands), len(commands), self._config.command_timeout_ms)
+    async def _together(self, commands: Sequence[bytes], until_s: float) -> Sequence[Reply]:
+        return await self.line.ask(b"".join(commands), len(commands), self._config.command_timeout_ms, until_s)
 
-    async def _in_turn(self, commands: Sequence[bytes]) -> Sequence[Reply]:
+    async def _in_turn(self, commands: Sequence[bytes], until_s: float) -> Sequence[Reply]:
         """Ask one by one; DATA only if somebody may have the mail."""
         replies: list[Reply] = []
         for command in commands:
             is_pointless = replies and _decided(replies, len(commands) - 2) is not None
             if is_pointless:
                 break
-            replies += await self.line.ask(command, 1, self._config.command_timeout_ms)
+            replies += await self.line.ask(command, 1, self._config.command_timeout_ms, until_s)
         return replies
 
-    async def _asked(self, command: bytes, timeout_ms: int) -> Reply:
-        (reply,) = await self.line.ask(command + b"\r\n", 1, timeout_ms)
+    async def _asked(self, command: bytes, timeout_ms: int, until_s: float = inf) -> Reply:
+        (reply,) = await self.line.ask(command + b"\r\n", 1, timeout_ms, until_s)
         return reply
 
 
