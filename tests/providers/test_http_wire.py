@@ -359,6 +359,50 @@ async def test_closing_leaves_no_connection_open() -> None:
         await eventually_async(left.is_set, within_s=5)
 
 
+LARGE = "x" * 30_000_000  # more than the buffers of any two sockets
+
+
+@pytest.mark.parametrize("runner", [asyncio.run, uvloop.run])
+@pytest.mark.parametrize("tls", [False, True])
+@pytest.mark.parametrize(
+    ("text", "said", "cuts", "outcome"),
+    [
+        (LARGE, b"", False, Deferred(Reason.CONNECTION_BROKEN, stage=Stage.PREPARE)),
+        (LARGE, b"", True, Deferred(Reason.CONNECTION_BROKEN, stage=Stage.PREPARE)),
+        (LARGE, b"HTTP/1.1 2", False, Unknown(Reason.ANSWER_MISSING)),  # it is at work on what it has
+        ("x", b"", False, Unknown(Reason.ANSWER_MISSING)),
+        ("x", b"", True, Unknown(Reason.ANSWER_MISSING)),
+    ],
+)
+def test_a_request_of_which_a_part_never_left_is_certainly_not_sent(
+    runner: Callable[..., Any], tmp_path: Path, tls: bool, text: str, said: bytes, cuts: bool, outcome: Outcome
+) -> None:
+    pem, received = local_certificate(tmp_path), bytearray()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem)
+    left = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        received.extend(await reader.read(100))
+        writer.write(said)
+        if not cuts:
+            await left.wait()
+        writer.transport.abort()
+
+    async def call() -> Outcome:
+        server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context if tls else None)
+        port = server.sockets[0].getsockname()[1]
+        config = http_config(f"http{'s' if tls else ''}://127.0.0.1:{port}/", ca_file=str(pem), answer_timeout_ms=300)
+        async with opened(config) as adapter:
+            (found,) = await adapter.send([submission("ann@example.org", text=text)])
+        left.set()
+        server.close()
+        return found
+
+    assert runner(call()) == outcome
+    assert received
+
+
 @pytest.mark.parametrize("runner", [asyncio.run, uvloop.run])
 def test_calls_over_tls_share_a_connection(runner: Callable[..., Any], tmp_path: Path) -> None:
     pem, service = local_certificate(tmp_path), Service(EMPTY)

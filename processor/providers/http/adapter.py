@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 BROKEN: Final[Mapping[Stage, Outcome]] = {
     Stage.CONNECT: Deferred(Reason.PROVIDER_UNAVAILABLE, stage=Stage.CONNECT),
+    Stage.PREPARE: Deferred(Reason.CONNECTION_BROKEN, stage=Stage.PREPARE),
     Stage.HAND_OVER: Unknown(Reason.ANSWER_MISSING, stage=Stage.HAND_OVER),
 }
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from processor.providers.http.config import HttpConfig
 
+PIECE_BYTES: Final = 65_536  # of a large request, that the transport is given at once
 SAME: Final = {"Accept-Encoding": "identity", "User-Agent": "commproc"}  # a bound on compressed bytes is no bound
 
 
@@ -48,6 +49,9 @@ class Line(asyncio.Protocol):
         self._bytes_max = bytes_max
         self._transport: asyncio.Transport
         self._reading: Reading | None = None
+        self._rest = memoryview(b"")  # of the request, which the transport was not given yet
+        self._is_paused = False
+        self._is_answering = False
         self._answer: asyncio.Future[Answer | Broken]
 
     @property
@@ -63,7 +67,12 @@ class Line(asyncio.Protocol):
         """Send the request *raw* and return what comes back within *timeout_s*."""
         loop = asyncio.get_running_loop()
         self._answer, self._reading = loop.create_future(), Reading(self._bytes_max)
-        self._transport.write(raw)
+        self._is_answering = False
+        if len(raw) <= PIECE_BYTES:
+            self._transport.write(raw)
+        else:
+            self._rest = memoryview(raw)
+            self._write_on()
         timer = loop.call_later(timeout_s, self._end)
         try:
             return await self._answer
@@ -77,6 +86,7 @@ class Line(asyncio.Protocol):
         if self._reading is None:
             self.leave()
             return
+        self._is_answering = True
         try:
             answer = self._reading.fed(data)
         except Malformed:
@@ -90,18 +100,36 @@ class Line(asyncio.Protocol):
         del exc
         self._end()
 
+    def pause_writing(self) -> None:
+        """Keep the rest of a request: what the transport was not given has certainly not left."""
+        self._is_paused = True
+
+    def resume_writing(self) -> None:
+        """Write on."""
+        self._is_paused = False
+        self._write_on()
+
     def leave(self) -> None:
         """Drop the connection at once."""
         self._reading = None
+        self._rest = memoryview(b"")
         self._transport.abort()
+
+    def _write_on(self) -> None:
+        while self._rest and not self._is_paused:
+            piece, self._rest = self._rest[:PIECE_BYTES], self._rest[PIECE_BYTES:]
+            self._transport.write(piece)
 
     def _end(self) -> None:
         if self._reading is not None:
-            self._done(self._reading.ended() or Broken(Stage.HAND_OVER), is_last=True)
+            # Nobody can take a request of which a part has never left; one who answers already may see that otherwise.
+            stage = Stage.PREPARE if self._rest and not self._is_answering else Stage.HAND_OVER
+            self._done(self._reading.ended() or Broken(stage), is_last=True)
 
     def _done(self, answer: Answer | Broken, *, is_last: bool) -> None:
         self._reading = None
-        if is_last or self._transport.get_write_buffer_size():  # answered before it had read all
+        if is_last or self._rest or self._transport.get_write_buffer_size():  # answered before it had read all
+            self._rest = memoryview(b"")
             self._transport.abort()
         if not self._answer.done():
             self._answer.set_result(answer)
