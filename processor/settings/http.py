@@ -79,6 +79,9 @@ class HttpSettings(ProviderSettings):
     code: JmesPath | None = Field(None, description="JMESPath of its result code.")
     code_header: Text | None = Field(None, description="The header of its answer that carries the result code.")
     segments: JmesPath | None = Field(None, description="JMESPath of the number of short messages a text came to.")
+    part_ids: JmesPath | None = Field(
+        None, description="JMESPath of the list of the ids of a text's parts, where each part has receipts of its own."
+    )
     results: JmesPath | None = Field(None, description="JMESPath of the list of results of a bulk call.")
     result_reference: JmesPath | None = Field(None, description="JMESPath, in a result, of the message id.")
     statuses: Mapping[int, Answer] = Field(

@@ -366,6 +366,23 @@ def test_a_code_that_is_the_number_sent_to_reaches_no_event() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("value", "part_ids"),
+    [
+        (["a", 7], ("a", "7")),
+        (["a"], ()),  # one part is the whole
+        (["a", None], ()),
+        (["a", "a"], ()),
+        (["a", "to 0722000111"], ()),
+        ("ab", ()),
+        (None, ()),
+        ([str(n) for n in range(256)], ()),
+    ],
+)
+def test_ids_of_parts_are_those_of_all_parts_or_none(value: Any, part_ids: tuple[str, ...]) -> None:
+    assert outcome_of(200, {}, {"n": value}, part_ids="n") == Accepted(None, "200", part_ids=part_ids)
+
+
 @pytest.mark.parametrize(("value", "segments"), [(2, 2), ("3", 3), (0, None), ("x", None), (True, None), (10**9, None)])
 def test_segments_are_a_small_number_or_nothing(value: Any, segments: int | None) -> None:
     assert outcome_of(200, {}, {"n": value}, segments="n") == Accepted(None, "200", segments)

@@ -331,12 +331,18 @@ PRESETS: dict[str, Preset] = {
             ("text", "Bună"),
             ("type", "unicode"),
             ("client-ref", "m:1"),
-            ("callback", f"{STATUS_URL}&{ECHO.format(channel='SMS')}"),
+            ("callback", STATUS_URL),
         ],
         [
             (
                 Reply(200, {"message-count": "1", "messages": [{"to": "4", "message-id": "0C0", "status": "0"}]}),
                 Accepted("0C0", "0", 1, "ucs2"),
+            ),
+            (
+                Reply(
+                    200, {"message-count": "2", "messages": [{"message-id": f"0C{n}", "status": "0"} for n in (0, 1)]}
+                ),
+                Accepted("0C0", "0", 2, "ucs2", ("0C0", "0C1")),
             ),
             (
                 Reply(200, {"message-count": "1", "messages": [{"status": "1", "error-text": "Throttled"}]}),

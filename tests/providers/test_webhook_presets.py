@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 
 from processor.codec.assembly import open_codecs
 from processor.core.events import Receipt
+from processor.core.report import About, echoed, part_of
 from processor.core.vocabulary import STATES
 from processor.providers import presets
 from processor.providers.webhooks.reports import Reports
@@ -437,7 +438,7 @@ async def test_a_documented_report_becomes_a_receipt(
     assert (receipt.raw is None) is (receipt.state != "other")
 
 
-@pytest.mark.parametrize("name", WEBHOOKS)
+@pytest.mark.parametrize("name", sorted(WEBHOOKS.keys() - {"vonage"}))
 async def test_a_report_tells_all_of_our_ids_so_that_no_join_is_needed(name: str) -> None:
     hook = WEBHOOKS[name]
 
@@ -445,6 +446,17 @@ async def test_a_report_tells_all_of_our_ids_so_that_no_join_is_needed(name: str
 
     assert (receipt.message_id, receipt.channel, receipt.attempt) == ("m:1", "Email", 2)
     assert (receipt.campaign_id, receipt.external_id) == ("spring", "ref 1")
+
+
+async def test_a_report_of_vonage_is_of_a_part_and_leaves_the_whole_to_the_join() -> None:
+    hook = WEBHOOKS["vonage"]
+    message = About("m:1", None, 1, "SMS", None, part_ids=("0C000000217B7F01", "0C000000217B7F02"))
+
+    receipt = (await taken("vonage", {**hook.common, **hook.reports[0][0]}))[0]
+
+    assert receipt.message_id == "m:1"
+    assert echoed(receipt) is None
+    assert part_of(receipt, message) == "0C000000217B7F02"
 
 
 @pytest.mark.parametrize("name", WEBHOOKS)

@@ -11,7 +11,7 @@ import jmespath
 import orjson
 from jmespath.exceptions import JMESPathError
 
-from processor.core.outcome import Outcome, Unknown
+from processor.core.outcome import Accepted, Outcome, Unknown
 from processor.core.words import Reason
 from processor.providers.http import codes
 from processor.providers.meaning import Meaning, outcome_of
@@ -28,9 +28,11 @@ CODE: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 SEGMENT_DIGITS_MAX: Final = 3
 
+PARTS_MAX: Final = 255  # 3GPP TS 23.040 §9.2.3.24.1
+
 PROVIDER_ID: Final = re.compile(r"[!-~]{1,128}")
 
-PATHS: Final = ("provider_message_id", "code", "segments", "results", "result_reference")
+PATHS: Final = ("provider_message_id", "code", "segments", "part_ids", "results", "result_reference")
 
 PLAIN_PATH: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*")
 
@@ -164,13 +166,16 @@ def _outcome(data: Any, asked: Submission, mapped: Mapped, means: Meaning, answe
     found = mapped.find("provider_message_id", data)
     if found is None and mapped.id_header is not None:
         found = answer.header(mapped.id_header)
-    return outcome_of(
+    outcome = outcome_of(
         means,
         code=own_code or str(answer.status),
         retry_after_ms=_wait_ms(answer, mapped, means, now_ms),
         provider_message_id=_provider_id(found, asked),
         segments=_segments(mapped.find("segments", data)) if "segments" in mapped.paths else None,
     )
+    if "part_ids" in mapped.paths and isinstance(outcome, Accepted):
+        return outcome._replace(part_ids=_part_ids(mapped.find("part_ids", data), asked))
+    return outcome
 
 
 def _wait_ms(answer: Answer, mapped: Mapped, means: Meaning, now_ms: int) -> int | None:
@@ -199,6 +204,13 @@ def _code(value: Any, asked: Submission) -> str | None:
 def _provider_id(value: Any, asked: Submission) -> str | None:
     text = str(value) if isinstance(value, str | int) else ""
     return text if PROVIDER_ID.fullmatch(text) and not _echoes(text, asked) else None
+
+
+def _part_ids(value: Any, asked: Submission) -> tuple[str, ...]:
+    """Return the ids of several parts; none where one has none: its receipt could not be told from another's."""
+    listed = value if isinstance(value, list) and 1 < len(value) <= PARTS_MAX else []
+    ids = [found for each in listed if (found := _provider_id(each, asked)) is not None]
+    return tuple(ids) if len(set(ids)) == len(listed) else ()
 
 
 def _echoes(text: str, asked: Submission) -> bool:

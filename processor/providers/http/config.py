@@ -52,6 +52,7 @@ class HttpConfig:
     code: str | None = None
     code_header: str | None = None  # likewise; up to its first colon
     segments: str | None = None  # path to the number of short messages
+    part_ids: str | None = None  # path to the ids of a text's parts, where receipts come for each part
     # accepted | deferred | throttled | rejected | unknown | authentication | unavailable
     statuses: Mapping[int, str] = field(default_factory=dict)  # over the table of HTTP status codes
     codes: Mapping[str, str] = field(default_factory=dict)  # by the answer's own code; wins over the status
