@@ -15,9 +15,10 @@ from processor.core.tiers import TIERS_S
 from processor.core.words import DelayClass
 from processor.kafka.transactions import Output
 from processor.providers.adapter import Adapter, Submission
-from processor.stages.assembly import Loop, calm_collector, delay_loops, dispatch_loops, intake_loops, run_loops
+from processor.stages.assembly import Loop, delay_loops, dispatch_loops, intake_loops, run_loops
 from processor.stages.dispatch.event_loop import EventLoop
 from processor.stages.forward import ForwardLoop
+from processor.stages.heap import calm_collector
 from processor.stages.record import Record
 
 TICK = 2_000

@@ -38,7 +38,7 @@ from processor.kafka.connection import Connection
 from processor.kafka.topics import Names
 from processor.metrics import Health
 from processor.sandbox.broker import find_broker
-from processor.stages.assembly import calm_collector
+from processor.stages.heap import calm_collector
 from processor.stages.tracking.server import Listening, TrackingLoop, free
 
 if TYPE_CHECKING:

@@ -1,0 +1,47 @@
+"""What is free goes back to the system."""
+
+from __future__ import annotations
+
+import platform
+import random
+import threading
+from pathlib import Path
+
+import pytest
+
+from processor.stages.heap import give_back, wait_for
+
+pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc keeps what is free")
+
+
+def held_mib() -> int:
+    """Return the memory of this process (Linux)."""
+    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * 4 // 1_024
+
+
+def left_among_others() -> list[bytes]:
+    """Take a hundred megabytes, and keep a fiftieth of them, here and there."""
+    chance = random.Random(1)
+    taken = [bytes(chance.randrange(600, 2_000)) for _ in range(80_000)]
+    return [taken[each] for each in range(0, len(taken), 50)]
+
+
+def test_what_lies_free_between_blocks_in_use_goes_back() -> None:
+    before_mib = held_mib()
+    kept = left_among_others()
+    between_mib = held_mib()
+    give_back()
+
+    assert between_mib > before_mib + 50, "glibc keeps it"
+    assert held_mib() < before_mib + 30
+    assert len(kept) == 1_600
+
+
+def test_threads_are_waited_for_to_their_end() -> None:
+    ended: list[int] = []
+    threads = [threading.Thread(target=ended.append, args=(number,)) for number in range(3)]
+    for thread in threads:
+        thread.start()
+    wait_for(threads)
+
+    assert sorted(ended) == [0, 1, 2]
