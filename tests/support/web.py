@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from contextlib import closing
+from contextlib import closing, suppress
 from http.client import HTTPConnection
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -30,9 +30,10 @@ def ask(port: int, method: str, path: str, body: bytes | None = None, *, agent: 
 
 
 def say(port: int, raw: bytes, *, within_s: float = 20.0) -> bytes:
-    """Send bytes and return all that comes until the other side closes."""
+    """Send bytes, as many as the other side takes, and return all that comes until it closes."""
     with socket.create_connection(("127.0.0.1", port), timeout=within_s) as line:
-        line.sendall(raw)
+        with suppress(BrokenPipeError, ConnectionResetError):  # it has answered what it would not read to the end
+            line.sendall(raw)
         heard = b""
         while chunk := line.recv(65_536):
             heard += chunk
