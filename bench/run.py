@@ -100,7 +100,7 @@ def measured_apart(arguments: list[str]) -> Found:
     """Return what another of our measurements prints, and print it; its errors go where ours go."""
     done = subprocess.run([sys.executable, "-m", *arguments], stdout=subprocess.PIPE, text=True, check=False)
     print(f"--- {' '.join(arguments)}\n{done.stdout}", flush=True)
-    return {"text": done.stdout.strip()} | ({"failed": True} if done.returncode else {})
+    return {"text": done.stdout.strip("\n")} | ({"failed": True} if done.returncode else {})
 
 
 def _rounds(
