@@ -153,7 +153,7 @@ def test_a_dispatcher_that_comes_back_reads_the_whole_list_before_its_first_mark
 ) -> None:
     # So many that they take longer than to join the groups: what must wait does, and what must not does not.
     made.kill("dispatch")
-    others = [suppression(made, "x@example.com")._replace(address_hash=f"{number:032x}") for number in range(40_000)]
+    others = [suppression(made, "x@example.com")._replace(address_hash=f"{number:032x}") for number in range(200_000)]
     tell(made, [*others, suppression(made, "last@example.com")])
     made.ask(
         [
