@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 ROOT: Final = Path(__file__).parent.parent
 RESULTS: Final = ROOT / "docs" / "performance.json"
-WRITTEN: Final = ("docs/performance.json", "docs/performance.md")
+WRITTEN: Final = tuple(f"docs/{name}.{kind}" for name in ("performance", "reliability") for kind in ("json", "md"))
 PACKAGES: Final[Mapping[str, Sequence[str]]] = {
     "smtp": ("uvloop", "cryptography"),
     "http": ("aiohttp", "uvloop"),

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from bench.results import revision
 from chaos.checks import DOUBLED, DOUBTED, GROWN, LOST, OVERCALLED, SECRET, TWICE, UNREADY, UNTRUE, WRONG_TIME, Findings
 from chaos.faults import FAULTS
 from chaos.strikes import Strike, met
@@ -49,7 +50,7 @@ class Run:
     audits: Mapping[str, str]
     strikes: Mapping[str, Mapping[str, Sequence[Strike]]] = field(default_factory=dict)  # by nodes and drill
     on: str = field(default_factory=lambda: time.strftime("%Y-%m-%d"))
-    versions: Mapping[str, str] = field(default_factory=versions)
+    versions: Mapping[str, str] = field(default_factory=lambda: {**versions(), "revision": revision(DOCS.parent)})
 
     def asdict(self) -> dict[str, Any]:
         """Return it as JSON has it."""
