@@ -79,7 +79,7 @@ class Load:
         now_ms = time.time_ns() // 1_000_000
         asked = make(message_id, now_ms, self.chance)
         if asked is None:
-            self.plant.put(UNREADABLE, Asked(None), self.plant.names.outbound)
+            self.plant.put(UNREADABLE, Asked(None), self.plant.names.outbound, key=message_id.encode())
             return
         self.wishes[message_id] = Wish(now_ms, once=asked.head.channel.endswith("OTP"))
         if asked.to.startswith("drop-"):

@@ -104,7 +104,7 @@ def test_some_ids_come_again_as_they_were_some_with_other_content_and_some_lie_w
     put: dict[str, list[tuple[Message, dict[str, Any]]]] = defaultdict(list)
     plant: Any = SimpleNamespace(
         ask_soon=lambda asked, **more: put[asked.head.message_id].append((asked, more)),
-        put=lambda *_: None,
+        put=lambda *_, **__: None,
         names=SimpleNamespace(outbound="outbound"),
         settings=SimpleNamespace(topics=SimpleNamespace(partitions=SimpleNamespace(inbound=2))),
     )

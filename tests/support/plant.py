@@ -284,7 +284,8 @@ class Plant:
         (librdkafka 2.16.0, idempotent, as two of three nodes were killed); it tells its user of the second alone. Or
         it hears that a record had been written before, and cannot say where: such a record is placed here.
         """
-        known = {(*origin[:2], (each.message_id or "").encode()): each for origin, each in self.asked.items()}
+        named = {origin: each.message_id for origin, each in self.asked.items() if each.message_id is not None}
+        known = {(*origin[:2], name.encode()): self.asked[origin] for origin, name in named.items()}
         found = {}
         for record in self.cluster.read([self.names.outbound, self.names.express]):
             origin = Origin(record.topic() or "", record.partition() or 0, record.offset() or 0)
