@@ -290,19 +290,20 @@ def text(message_id: str, channel: str = CHANNEL, *, size: int = 0, **head: Any)
 
 def began_ms(calls: Iterable[Entry], name: str) -> dict[str, int]:
     """Return when the first call of each message `name-…` began, Unix ms: what may not be early."""
-    found: dict[str, int] = {}
-    for each in calls:
-        if each.message_id is not None and each.message_id.startswith(f"{name}-"):
-            found.setdefault(each.message_id, each.first_byte_ms)
-    return found
+    return _first(((each.message_id, each.first_byte_ms) for each in calls), name)
 
 
 def taken_ms(calls: Iterable[Entry], name: str) -> dict[str, int]:
     """Return when the provider had each message `name-…` whole for the first time and took it, Unix ms."""
+    return _first(((each.message_id, each.at_ms) for each in calls if each.accepted), name)
+
+
+def _first(told: Iterable[tuple[str | None, int]], name: str) -> dict[str, int]:
+    """Return the first instant that is told of each message `name-…`."""
     found: dict[str, int] = {}
-    for each in calls:
-        if each.accepted and each.message_id is not None and each.message_id.startswith(f"{name}-"):
-            found.setdefault(each.message_id, each.at_ms)
+    for message_id, at_ms in told:
+        if message_id is not None and message_id.startswith(f"{name}-"):
+            found.setdefault(message_id, at_ms)
     return found
 
 

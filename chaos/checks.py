@@ -106,10 +106,14 @@ def findings(
     if is_certain:
         breaches |= _lines({"doubted": sorted({name for name, _ in own.in_doubt} - load.cut)})
     breaches |= _lines(
-        {"unwritten": unwritten, "held": _held(plant, min((each.asked_ms for each in load.wishes.values()), default=0))}
+        {
+            "unwritten": unwritten,
+            "held": _held(plant, min((each.asked_ms for each in load.wishes.values()), default=0)),
+            "mistaken": mistaken(own, load.other),
+            "secret": leaked(plant, replace(own, engagement=opened)),
+            **opens.breaches(opened),
+        }
     )
-    breaches |= _lines({"mistaken": mistaken(own, load.other)})
-    breaches |= _lines({"secret": leaked(plant, replace(own, engagement=opened))} | opens.breaches(opened))
     first = _first_bytes(own)
     waits_ms = [first[each] - wish.asked_ms for each, wish in load.wishes.items() if wish.once and each in first]
     return Findings(

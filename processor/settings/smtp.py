@@ -112,9 +112,7 @@ class SmtpSettings(ProviderSettings):
         return self
 
     def _phases_ms(self) -> int:
-        set_up = self.connect_timeout_ms + 4 * self.greeting_timeout_ms
-        waits = set_up if self.username else 0  # until somebody else's first login is over
-        return waits + set_up + 3 * self.command_timeout_ms + self.data_timeout_ms + self.answer_timeout_ms
+        return self.config().agreed_within_ms + self.data_timeout_ms + self.answer_timeout_ms
 
     def config(self) -> SmtpConfig:
         """Return what the adapter is built with."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ from processor.stages.clock import SystemClock
 from processor.stages.forward import CLEAN, ForwardLoop
 from processor.stages.record import Record
 from processor.stages.ticks import Fate, Seat
+from tests.stages.running import running
 from tests.support.cluster import fresh
 from tests.support.eventually import eventually
 
@@ -82,18 +82,11 @@ class Slow:
 def forwarding(
     cluster: Cluster, group: str, topic: str, copier: Copier, slot: str = "0", memory: Memory | None = None
 ) -> Iterator[ForwardLoop]:
-    """Run a loop in a thread; it stops cleanly at the end."""
-    stopping = threading.Event()
+    """Run a loop that copies."""
     seat = Seat("intake", group, slot, {topic: 1}, (cluster.make(fresh("probed")), 0))
     loop = ForwardLoop(cluster.connection, seat, copier, SystemClock(), Health(), tick_records_max=100, memory=memory)
-    thread = threading.Thread(target=loop.run, args=(stopping,))
-    thread.start()
-    try:
+    with running(loop):
         yield loop
-    finally:
-        stopping.set()
-        thread.join(20)
-        assert not thread.is_alive()
 
 
 def values(cluster: Cluster, topic: str) -> list[bytes | None]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
@@ -21,6 +20,7 @@ from processor.stages.joining.progress import Progress
 from processor.stages.joining.receipts import Reports
 from processor.stages.publish import Publisher
 from processor.stages.ticks import Seat
+from tests.stages.running import running
 from tests.stages.test_joining import receipt, sent
 from tests.support.cluster import Cluster, fresh
 from tests.support.eventually import eventually
@@ -55,14 +55,8 @@ def joining(cluster: Cluster, names: Names) -> Iterator[JoinLoop]:
         tick_records_max=MOST,
         errors_per_minute_max=20,
     )
-    stopping = threading.Event()
-    thread = threading.Thread(target=loop.run, args=(stopping,))
-    thread.start()
-    try:
+    with running(loop):
         yield loop
-    finally:
-        stopping.set()
-        thread.join()
 
 
 def test_a_partition_that_is_behind_goes_on_once_another_ones_outputs_have_gone(

@@ -28,6 +28,8 @@ from processor.core.words import PERHAPS_SENT, Status
 NO_RECALLS: Final[Mapping[tuple[str, str], Sequence[tuple[int, int]]]] = {}
 
 ANYBODY: Final = 0
+"""The recipient of a call whose recipients its provider has not noted."""
+
 SEVERAL: Final = 2
 """Most messages have one of each, of which there is little to look at."""
 
