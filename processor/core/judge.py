@@ -38,7 +38,7 @@ class Judge:
         """Judge by *plan*."""
         self._plan = plan
         self._zones = zones
-        self._rules: dict[tuple[object, ...], _Rule | End] = {}
+        self._rules: dict[tuple[object, ...], _Rule] = {}
 
     def __call__(self, head: Head, facts: Facts, *, now_ms: int) -> Verdict:
         """Return what `judge` returns."""
@@ -68,8 +68,10 @@ class Judge:
         if rule is None:
             if len(self._rules) >= RULES_MAX:
                 self._rules.clear()
-            rule = bad_request(head, self._plan, self._zones) or _rule(head, self._plan, self._zones)
-            self._rules[asked] = rule
+            refused = bad_request(head, self._plan, self._zones)
+            if refused is not None:
+                return refused  # not kept: what was refused may be as large as a message
+            rule = self._rules[asked] = _rule(head, self._plan, self._zones)
         return rule
 
 

@@ -11,7 +11,7 @@ RECORDS_MAX: Final = 10_000
 RESUME_AHEAD_MS: Final = 2_000
 # Nearer than this, a pause would cost more than it saves.
 PAUSE_BEYOND_MS: Final = 5_000
-_ALWAYS: Final = 1 << 62
+_ALWAYS: Final = (1 << 63) - 1  # the last timestamp that a record can have
 
 
 @dataclass(slots=True)
@@ -34,7 +34,7 @@ class Lookahead:
         """Queue a record behind the others."""
         self.records.append(record)
         self.read_to = record.offset + 1
-        self.size_bytes += len(record.value or b"")
+        self.size_bytes += _size(record)
 
     def head_ready_ms(self) -> int | None:
         """Return when the oldest record may be forwarded."""
@@ -50,13 +50,13 @@ class Lookahead:
         records, latest = self.records, _ALWAYS if self.wait_ms is None else now_ms - self.wait_ms
         while records and len(ready) < most and records[0].timestamp_ms <= latest:
             ready.append(records.popleft())
-        self.size_bytes -= sum(len(record.value or b"") for record in ready)
+        self.size_bytes -= sum(map(_size, ready))
         return ready
 
     def put_back(self, records: list[Record], until_ms: int) -> None:
         """Return the youngest of what was taken, to be taken again from *until_ms* on."""
         self.records.extendleft(reversed(records))
-        self.size_bytes += sum(len(record.value or b"") for record in records)
+        self.size_bytes += sum(map(_size, records))
         self.held_until_ms = until_ms
 
     @property
@@ -81,3 +81,12 @@ class Lookahead:
         """Tell whether a paused partition must deliver again, and may."""
         ready_ms = self.head_ready_ms()
         return ready_ms is None or (ready_ms - now_ms < RESUME_AHEAD_MS and not self._is_beyond(1.5))
+
+
+def _size(record: Record) -> int:
+    """Return the bytes that a record holds; of topics that are not our own, headers may be larger than values."""
+    size = len(record.value or b"")
+    if record.message is not None:
+        size += len(record.key or b"")
+        size += sum(len(name) + len(value or b"") for name, value in record.message.headers() or ())
+    return size

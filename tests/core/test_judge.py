@@ -116,6 +116,15 @@ def test_rules_of_messages_that_are_all_different_do_not_pile_up() -> None:
     assert len(judging._rules) <= RULES_MAX
 
 
+@pytest.mark.parametrize("of", ["channel", "provider", "campaign_id", "time_zone", "message_status"])
+def test_what_is_refused_is_not_kept(of: str) -> None:
+    judging = Judge(plan(), zones)
+    large = head()._replace(**{of: "x" * 100_000})
+
+    assert isinstance(judging(large, facts(), now_ms=NOW_MS), End)
+    assert not judging._rules
+
+
 @given(heads(), FACTS, PLANS, NEARBY_MS, st.floats(0, 1))
 @settings(max_examples=300)
 def test_judging_again_while_it_waits_finds_the_same_instant(
