@@ -155,3 +155,13 @@ def event_id(*parts: str | int) -> str:
     """
     text = "\n".join(map(str, parts))
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+def ended_id(message_id: str, origin: Origin) -> str:
+    """Return the id of the terminal delivery event of the message that came as the record at *origin*."""
+    return event_id("ended", message_id, *origin)
+
+
+def retry_id(message_id: str, origin: Origin, attempt: int) -> str:
+    """Return the id of the retry event of one of its attempts."""
+    return event_id("retry", message_id, *origin, attempt)

@@ -250,7 +250,7 @@ class Member:
         """Join as a new consumer, which remembers nothing of what this one had."""
         self.joined, self._asked = False, None
         left, self._consumer = self._consumer, self._joined()
-        lost = list(self.places)
+        lost = [*self.places, *self._pending]
         self.places.clear()
         self._paused.clear()
         self._pending.clear()
@@ -349,8 +349,10 @@ class Member:
         if consumer is not self._consumer:
             return  # it was left behind, and says goodbye: what it had is lost already
         if self._is_displaced():
-            self._owner.lost(self._owned(partitions))
+            self._owner.lost(self._known(partitions))
         else:
+            if waiting := self._waiting(partitions):
+                self._owner.lost(waiting)
             self._owner.revoked(self._owned(partitions))
         self._let_go(consumer, partitions)
 
@@ -358,12 +360,20 @@ class Member:
         if consumer is not self._consumer:
             return
         self.joined = False  # until the group has us again
-        self._owner.lost(self._owned(partitions))
+        self._owner.lost(self._known(partitions))
         self._let_go(consumer, partitions)
 
     def _owned(self, partitions: Sequence[TopicPartition]) -> list[Place]:
         places = [(part.topic, part.partition) for part in partitions]
         return [place for place in places if place in self.places]
+
+    def _waiting(self, partitions: Sequence[TopicPartition]) -> list[Place]:
+        """Return those that wait for their offset: an owner that had them before may have calls of them to begin."""
+        places = [(part.topic, part.partition) for part in partitions]
+        return [place for place in places if place in self._pending]
+
+    def _known(self, partitions: Sequence[TopicPartition]) -> list[Place]:
+        return [*self._owned(partitions), *self._waiting(partitions)]
 
     def _let_go(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
         self._unassign(consumer, self._owned(partitions))

@@ -157,7 +157,10 @@ def _config(retention_ms: int, max_bytes: int, **more: str) -> dict[str, str]:
 
 
 def _inbound(plan: Plan, names: Names, sizes: Sizes) -> tuple[TopicSpec, ...]:
-    config = _config(sizes.inbound_retention_ms, 2 * plan.message_bytes_max + OVERHEAD_BYTES)
+    # By the producer's clock, so that a record that is moved to the partition of its id keeps its timestamp.
+    config = _config(
+        sizes.inbound_retention_ms, 2 * plan.message_bytes_max + OVERHEAD_BYTES, message_timestamp_type="CreateTime"
+    )
     return TopicSpec(names.outbound, sizes.inbound, config), TopicSpec(names.express, sizes.express, config)
 
 

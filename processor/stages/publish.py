@@ -4,7 +4,7 @@ from collections.abc import Callable
 from hashlib import blake2b, sha256
 from typing import Final, NamedTuple, Protocol
 
-from processor.core.events import DeadLetter, DeliveryEvent, RetryEvent, event_id
+from processor.core.events import DeadLetter, DeliveryEvent, RetryEvent, ended_id, event_id, retry_id
 from processor.core.lanes import lane_of
 from processor.core.message import Facts, Head, Origin
 from processor.core.plan import Plan
@@ -75,7 +75,7 @@ class Publisher:
         origin = facts.origin
         known = public_id(head.message_id)
         event = DeliveryEvent(
-            event_id=event_id("ended", known, origin.topic, origin.partition, origin.offset),
+            event_id=ended_id(known, origin),
             message_id=known,
             external_id=_reference(head.external_id),
             attempt=ended.attempts,
@@ -107,7 +107,7 @@ class Publisher:
         attempt = facts.attempt + 1
         origin = facts.origin
         event = RetryEvent(
-            event_id=event_id("retry", head.message_id, origin.topic, origin.partition, origin.offset, attempt),
+            event_id=retry_id(head.message_id, origin, attempt),
             message_id=head.message_id,
             external_id=_reference(head.external_id),
             attempt=attempt,
@@ -138,7 +138,7 @@ class Publisher:
         origin = facts.origin
         truncated = value is not None and len(value) > self._dead_letter_max
         letter = DeadLetter(
-            event_id=event_id("dead", origin.topic, origin.partition, origin.offset),
+            event_id=event_id("dead", *origin),
             message_id=message_id,
             occurred_at_ms=self._now_ms(),
             reason=reason,

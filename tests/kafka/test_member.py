@@ -271,6 +271,25 @@ def test_a_partition_claimed_again_starts_where_the_group_stands_now(cluster: Cl
     assert member.records((topic, 0)) == [0, 1, 2, 1, 2]
 
 
+def test_a_partition_that_goes_while_it_waits_for_its_offset_is_told_as_lost(cluster: Cluster, group: str) -> None:
+    topic = cluster.make(fresh("member"), partitions=2)
+    with seated(cluster.connection, group, [topic]) as first:
+        first.polled_until(lambda: len(first.witness.owned) == 2)
+        first.proving = False
+        first.member.claim_again(list(first.witness.owned))
+        known = len(first.witness.told)
+        with seated(cluster.connection, group, [topic]) as second:
+
+            def has_one() -> bool:
+                first.poll()
+                return len(second.witness.owned) == 1
+
+            second.polled_until(has_one)
+            assert first.member.is_asking
+            went = [told for told in first.witness.told[known:] if told[0] in {"lost", "revoked", "claimed"}]
+            assert went == [("lost", place, -1) for place in second.witness.owned]
+
+
 class Renamed(Consumer):
     """A consumer that the group has expelled, and knows under another id by now, without a word to its user."""
 

@@ -21,7 +21,7 @@ def called_twice(story: Story, rules: Rules) -> Iterator[Finding]:
         return
     counts = Counter(call.attempt for call in story.calls if call.attempt is not None)
     for attempt, count in counts.items():
-        for number in range(count - story.lives(rules.horizon_ms)):
+        for number in range(count - story.lives(rules)):
             yield Finding(f"{story.about}: attempt {attempt}", allowed=attempt in story.doubts and number == 0)
 
 
@@ -37,7 +37,7 @@ def accepted_twice(story: Story, rules: Rules) -> Iterator[Finding]:
         (_again(each, story) for each in story.accepted.values()),
         key=lambda covered: (covered.count(False), len(covered)),
     )
-    more = story.lives(rules.horizon_ms) - 1  # each of which has a first acceptance of its own
+    more = story.lives(rules) - 1  # each of which has a first acceptance of its own
     for allowed in sorted(worst)[more:]:
         yield Finding(f"{story.about}: accepted {story.acceptances} times", allowed=allowed)
 
@@ -59,7 +59,7 @@ def password_twice(story: Story, rules: Rules) -> Iterator[Finding]:
             doubtful = doubtful or call.attempt in story.doubts
         if call.accepted:
             taken.update(call.recipients)
-    yield from again[story.lives(rules.horizon_ms) - 1 :]
+    yield from again[story.lives(rules) - 1 :]
 
 
 def early(story: Story, rules: Rules) -> Iterator[Finding]:

@@ -29,7 +29,7 @@ def misjudged(story: Story, rules: Rules) -> Iterator[Finding]:
     Which record came first is not known where they lie in several partitions: each may have. What was REJECTED before
     a provider was called is not remembered, and what comes after it repeats nothing.
     """
-    if len(story.results) < SEVERAL or not (rules.whole and story.over) or story.lives(rules.horizon_ms) > 1:
+    if len(story.results) < SEVERAL or not (rules.whole and story.over) or story.lives(rules) > 1:
         return
     if any(each.status == Status.REJECTED for each in story.message_results):
         return
@@ -43,7 +43,7 @@ def misjudged(story: Story, rules: Rules) -> Iterator[Finding]:
 def still_waiting(story: Story, rules: Rules) -> Iterator[Finding]:
     """Yield records that wait, in a run that has drained."""
     if rules.drained:
-        yield from [Finding(story.about)] * story.left
+        yield from [Finding(story.about)] * (story.left + story.left_of_gone)
 
 
 def ended_twice(story: Story, rules: Rules) -> Iterator[Finding]:
@@ -55,7 +55,7 @@ def ended_twice(story: Story, rules: Rules) -> Iterator[Finding]:
     """
     nameless = sum(not letter.named for letter in story.letters)
     ends = [each for each in story.message_results if each.status != Status.REJECTED]
-    beyond = len(ends) - story.lives(rules.horizon_ms)
+    beyond = len(ends) - story.lives(rules)
     if rules.whole and story.records:
         beyond = max(beyond, len(story.results) + nameless - len(story.records))
     told = ", ".join(sorted(each.status for each in story.results))
@@ -113,7 +113,7 @@ def unwritten(story: Story, rules: Rules) -> Iterator[Finding]:
 
 
 def _beyond(attempts: Sequence[int], story: Story, rules: Rules) -> Iterator[Finding]:
-    allowed = story.lives(rules.horizon_ms)
+    allowed = story.lives(rules)
     if len(attempts) <= allowed:
         return
     for attempt, count in Counter(attempts).items():

@@ -1,6 +1,6 @@
 """Everything that is known of one message, and what follows from it."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -21,6 +21,7 @@ from processor.core.audit.facts import (
     Waiting,
 )
 from processor.core.clock import Zones
+from processor.core.events import ended_id, retry_id
 from processor.core.plan import DAY_MS, Plan
 from processor.core.status import REPEATED
 from processor.core.words import PERHAPS_SENT, Status
@@ -126,6 +127,11 @@ class Story:
         return sum(any(each.waits or each.origin in waiting for each in copies) for copies in self.records)
 
     @cached_property
+    def left_of_gone(self) -> int:
+        """Return how many wait of which the inbound record is not known."""
+        return len({each.origin for each in self.waiting} - {each.origin for each in self.asked})
+
+    @cached_property
     def grows(self) -> bool:
         """Tell whether more came of it meanwhile: of two topics that grow, neither is read to the same instant."""
         return any(each.later for each in self.results) or any(each.later for each in self.letters)
@@ -166,17 +172,30 @@ class Story:
         """Return how often it was accepted, for the recipient for whom it was most often."""
         return max(map(len, self.accepted.values()), default=0)
 
-    def lives(self, horizon_ms: int | None) -> int:
-        """Return how many messages have had this id, one after the other."""
-        if horizon_ms is None or len(self.asked) < 2:  # noqa: PLR2004 - nothing to compare
-            return 1
-        if not horizon_ms:
-            return len(self.records)
-        count, since_ms = 0, None
-        for at_ms in sorted(copies[0].at_ms for copies in self.records):
-            if since_ms is None or at_ms - since_ms > horizon_ms:
-                count, since_ms = count + 1, at_ms
-        return count
+    def lives(self, rules: Rules) -> int:
+        """
+        Return how many messages have had this id: one after the other, and in each topic its own.
+
+        Where records may be gone, what came of others than are known is what came of earlier messages.
+        """
+        gone = 0 if rules.whole else self._gone
+        if len(self.asked) < SEVERAL:
+            return max(1, len(self.asked) + gone)
+        at_ms: dict[str, list[int]] = defaultdict(list)
+        for copies in self.records:
+            at_ms[copies[0].topic].append(copies[0].at_ms)
+        return gone + sum(_lives(sorted(each), rules.horizon_ms) for each in at_ms.values())
+
+    @cached_property
+    def _gone(self) -> int:
+        """Return how many messages at least have had this id whose records are not known."""
+        known = {ended_id(self.about, each.origin) for each in self.asked}
+        ended = {each for each in self.message_results if each.status != Status.REJECTED and each.event_id not in known}
+        attempts = Counter(each.attempt for each in ended if each.provider)
+        for attempt, event_id in {(each.attempt, each.event_id) for each in self.retries}:
+            if event_id not in {retry_id(self.about, each.origin, attempt) for each in self.asked}:
+                attempts[attempt] += 1
+        return max(len({each.event_id for each in ended}), *attempts.values(), 0)
 
     def provider_of(self, attempt: int | None, plan: Plan) -> str | None:
         """Return the provider of an attempt, as its event says, or as was asked where it has none yet."""
@@ -187,3 +206,14 @@ class Story:
         first = self.asked[0]
         channel = plan.channels.get(first.channel or "")
         return first.provider or (None if channel is None else channel.provider)
+
+
+def _lives(at_ms: Sequence[int], horizon_ms: int | None) -> int:
+    """Return how many messages are those whose records came at these instants."""
+    if horizon_ms is None:
+        return 1
+    count, since_ms = 0, None
+    for each in at_ms:
+        if since_ms is None or not horizon_ms or each - since_ms > horizon_ms:
+            count, since_ms = count + 1, each
+    return count

@@ -66,7 +66,8 @@ class Reading:
     def _read(self, part: SendPartition, record: Record, now_ms: int) -> None:
         journal, offset = part.journal, record.offset
         journal.read(offset)
-        if offset in journal.finished:
+        # A start of ours whose call ended between the claim and this record is finished, and may be below the mark.
+        if offset < journal.mark or offset in journal.finished:
             return
         if record.key == MARKER_KEY and record.header is None:
             journal.finished.add(offset)
