@@ -13,6 +13,13 @@ DAY_MS: Final = 86_400_000
 FOREVER: Final = -1
 # What our own headers and the batch add to a value; the dead letter adds its own fields to it.
 OVERHEAD_BYTES: Final = 65_536
+BATCH_BYTES_MAX: Final = 1_048_576
+"""
+What every topic takes at least, however small messages are.
+
+Kafka bounds whole batches, and librdkafka (2.16.0), which does not split one that is refused, makes them of up to 1,000,000
+bytes: a stage whose next topic takes less would try the same tick for ever.
+"""
 SLOW_PROVIDER_PER_S: Final = 10.0
 MARKER_KEY: Final = b"commproc.marker"
 """Key of the record that `topics apply` puts into each new partition of a send topic.
@@ -151,7 +158,7 @@ def _config(retention_ms: int, max_bytes: int, **more: str) -> dict[str, str]:
     return {
         "cleanup.policy": "delete",
         "retention.ms": str(retention_ms),
-        "max.message.bytes": str(max_bytes),
+        "max.message.bytes": str(max(max_bytes, BATCH_BYTES_MAX)),
         **{key.replace("_", "."): value for key, value in more.items()},
     }
 
@@ -169,7 +176,7 @@ def _ids(names: Names, sizes: Sizes) -> tuple[TopicSpec, ...]:
         return ()
     # By the broker's clock, so that "since an instant" is one offset; a day more than is asked for: clocks differ.
     config = _config(
-        sizes.ids_horizon_ms + DAY_MS, 1_048_576, message_timestamp_type="LogAppendTime", segment_ms=str(DAY_MS)
+        sizes.ids_horizon_ms + DAY_MS, BATCH_BYTES_MAX, message_timestamp_type="LogAppendTime", segment_ms=str(DAY_MS)
     )
     return tuple(
         TopicSpec(names.ids(inbound), partitions, config, as_many_as=inbound)
@@ -209,15 +216,14 @@ def _delay(plan: Plan, names: Names, sizes: Sizes) -> tuple[TopicSpec, ...]:
 
 
 def _control() -> dict[str, str]:
-    # Compacted soon: a dispatcher reads all of it before its first marketing message. A record has 200 bytes, but Kafka
-    # bounds whole batches, and librdkafka, which does not split one that is refused, makes them of up to 1,000,000.
+    # Compacted soon: a dispatcher reads all of it before its first marketing message.
     return _config(
-        FOREVER, 1_048_576, cleanup_policy="compact", segment_ms=str(DAY_MS), min_cleanable_dirty_ratio="0.1"
+        FOREVER, BATCH_BYTES_MAX, cleanup_policy="compact", segment_ms=str(DAY_MS), min_cleanable_dirty_ratio="0.1"
     )
 
 
 def _events(plan: Plan, names: Names, sizes: Sizes) -> tuple[TopicSpec, ...]:
-    small = _config(sizes.events_retention_ms, 1_048_576)
+    small = _config(sizes.events_retention_ms, BATCH_BYTES_MAX)
     whole = _config(sizes.events_retention_ms, plan.message_bytes_max + 2 * OVERHEAD_BYTES)
     return (
         TopicSpec(names.delivery, sizes.events, small),
