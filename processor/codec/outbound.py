@@ -50,6 +50,20 @@ class OutboundCodec:
             raise Unreadable(Fault.TRAILING)
         return message  # type: ignore[no-any-return] # likewise
 
+    def knows(self, value: bytes | None) -> bool:
+        """Tell whether reading *value* needs no answer of the registry; any thread may ask while another one reads."""
+        try:
+            return self._readers.knows(prefix_of(value))
+        except Unreadable:
+            return True
+
+    def learn(self, value: bytes | None) -> None:
+        """Ask the registry for the schema of *value*; raises `RegistryUnavailable` where it cannot tell."""
+        try:
+            self._readers.of(prefix_of(value))
+        except Unreadable:
+            return  # which reading it will tell
+
     def encode_message(self, message: Message) -> bytes:
         """Return the framed record; raises `ValueError` for text that is not Unicode, such as a lone surrogate."""
         return self._write(_as_dict(message))

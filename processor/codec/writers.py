@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from processor.codec.contracts import published
-from processor.codec.errors import Fault, RefusedSchema, Unreadable
+from processor.codec.errors import Fault, RefusedSchema, RegistryUnavailable, Unreadable
 from processor.codec.framing import schema_id_of, single_object_prefix
 from processor.codec.schema import Record, admit
 
@@ -14,6 +14,13 @@ if TYPE_CHECKING:
     from processor.codec.registry import Registry
 
 REFUSAL_S: Final = 30.0  # a schema may be registered after the first record that names it
+AWAY_MIN_S: Final = 0.5
+AWAY_TIMES: Final = 5
+"""
+A registry that could not tell is not asked again for five times as long as it took to say so.
+
+One that hangs would else keep whoever asks waiting all the time, record after record.
+"""
 REMEMBERED_MAX: Final = 1_000  # framing bytes are input: neither memory grows with their variety
 
 R = TypeVar("R")
@@ -24,7 +31,7 @@ class Readers(Generic[R]):
     Compiled readers by framing bytes: of the published versions, and of what the registry knows.
 
     *compiled* makes a reader for a writer's record, or raises `RefusedSchema`. Framing bytes that are not known yet
-    cost a call to the registry, which blocks. Not for several threads at once.
+    cost a call to the registry, which blocks. Not for several threads at once, but for `knows`, and `of` what it knows.
     """
 
     def __init__(
@@ -44,6 +51,14 @@ class Readers(Generic[R]):
         }
         self._readers: dict[bytes, R] = {}
         self._refusals: dict[bytes, tuple[Fault, float]] = {}
+        self._away_until_s = 0.0
+
+    def knows(self, prefix: bytes) -> bool:
+        """Tell whether `of` needs no answer of the registry for these framing bytes, and so waits for nobody."""
+        if self._registry is None or prefix in self._readers or schema_id_of(prefix) is None:
+            return True
+        now_s = self._monotonic_s()
+        return now_s < self._away_until_s or now_s < self._refusals.get(prefix, (None, 0.0))[1]
 
     def of(self, prefix: bytes) -> R:
         """
@@ -72,10 +87,21 @@ class Readers(Generic[R]):
             if record is None:
                 raise Unreadable(Fault.UNKNOWN_SCHEMA)
             return record
-        text = None if self._registry is None else self._registry.schema(schema_id)
+        text = None if self._registry is None else self._asked(self._registry, schema_id)
         if text is None:
             raise self._refused(prefix, Fault.UNKNOWN_SCHEMA)
         return _admitted(text)
+
+    def _asked(self, registry: "Registry", schema_id: int) -> str | None:
+        began_s = self._monotonic_s()
+        if began_s < self._away_until_s:
+            raise RegistryUnavailable("it could not tell a moment ago")
+        try:
+            return registry.schema(schema_id)
+        except RegistryUnavailable:
+            now_s = self._monotonic_s()
+            self._away_until_s = now_s + max(AWAY_MIN_S, AWAY_TIMES * (now_s - began_s))
+            raise
 
     def _refused(self, prefix: bytes, fault: Fault) -> Unreadable:
         _remember(self._refusals, prefix, (fault, self._monotonic_s() + REFUSAL_S))

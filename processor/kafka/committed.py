@@ -1,5 +1,6 @@
 """What a group has committed, read so that no open transaction hides in it."""
 
+import random
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -79,9 +80,15 @@ class CommittedOffsets:
 
 
 def _committed(consumer: Consumer, places: list[Place]) -> Iterator[tuple[Place, Committed | None]]:
-    """Ask for all at once; where that takes too long, for each half, until what is not stable stands alone."""
+    """
+    Ask for all at once; where that takes too long, for each half, until what is not stable stands alone.
+
+    First one half to its end, then the other, and in another order each time: a few that stay unstable, each of which
+    costs time at every halving, leave time for some of the others, and the next question is without these. Where nothing
+    was answered at all the last one is asked once more: what takes so long may be the way to the coordinator.
+    """
     deadline_s = monotonic() + _READ_S
-    groups = deque([places])
+    groups, heard = deque([random.sample(places, len(places))]), False
     while groups and monotonic() < deadline_s:
         some = groups.popleft()
         try:
@@ -90,8 +97,12 @@ def _committed(consumer: Consumer, places: list[Place]) -> Iterator[tuple[Place,
             if error.args[0].code() != KafkaError._TIMED_OUT:  # noqa: SLF001
                 return  # the coordinator is away
             if len(some) > 1:
-                groups += some[: len(some) // 2], some[len(some) // 2 :]
+                groups.extendleft((some[len(some) // 2 :], some[: len(some) // 2]))
+            elif not (heard or groups):
+                groups.append(some)
+                heard = True
         else:
+            heard = True
             yield from (((part.topic, part.partition), _known(part)) for part in answered if part.error is None)
 
 

@@ -99,6 +99,7 @@ class Member:
         self._coming = 0  # how many times partitions have come
         self._proven = 0  # those of the first so many times may be asked for
         self._paused: set[Place] = set()
+        self._held: set[Place] = set()  # paused for good
         self._stepped: set[Place] = set()  # over what is unreadable, since the last records were fetched
         self._astray: set[Place] = set()  # claimed again since their log had moved on, and ours ever since
         self._asked: Future[Mapping[Place, Committed | None]] | None = None
@@ -152,7 +153,7 @@ class Member:
 
     def resume(self, place: Place) -> None:
         """Fetch *place* again."""
-        if place in self._paused:
+        if place in self._paused and place not in self._held:
             self._consumer.resume([TopicPartition(*place)])
             self._paused.discard(place)
 
@@ -253,6 +254,7 @@ class Member:
         lost = [*self.places, *self._pending]
         self.places.clear()
         self._paused.clear()
+        self._held.clear()
         self._pending.clear()
         self._astray.clear()
         self._owner.lost(lost)
@@ -340,6 +342,7 @@ class Member:
         onward = self._owner.unreadable(place, offset)
         if onward is None:
             self.pause(place)
+            self._held.add(place)  # whatever its owner has room for
         else:
             self._go_on(place, onward)
 
@@ -392,6 +395,7 @@ class Member:
         consumer.incremental_unassign([TopicPartition(*place) for place in places])
         self.places.difference_update(places)
         self._paused.difference_update(places)
+        self._held.difference_update(places)
 
     # -- errors -----------------------------------------------------------------------------------
 

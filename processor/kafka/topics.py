@@ -17,8 +17,8 @@ BATCH_BYTES_MAX: Final = 1_048_576
 """
 What every topic takes at least, however small messages are.
 
-Kafka bounds whole batches, and librdkafka (2.16.0), which does not split one that is refused, makes them of up to 1,000,000
-bytes: a stage whose next topic takes less would try the same tick for ever.
+Kafka bounds whole batches, and librdkafka (2.16.0), which does not split one that is refused, makes them of up to
+1,000,000 bytes: a stage whose next topic takes less would try the same tick for ever.
 """
 SLOW_PROVIDER_PER_S: Final = 10.0
 MARKER_KEY: Final = b"commproc.marker"

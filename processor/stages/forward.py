@@ -303,6 +303,8 @@ class ForwardLoop:
         self._share_memory()
         if self._decider.header is not None:
             self._untrimmed.add(place)
+            if committed.fresh:
+                self._trimming.begin(place)
         if self._memory is not None:
             self._learned, part.held_until_ms = False, _UNTIL_KNOWN
             self._memory.begin(place)

@@ -31,6 +31,10 @@ class Trimming:
         self._asked: dict[Place, tuple[int, Future[Any]]] = {}
         self._at_s = 0.0
 
+    def begin(self, place: Place) -> None:
+        """Take note that a topic is new: it may have been made anew, and trimmed further before."""
+        self._trimmed.pop(place, None)
+
     def run(self, marks: Mapping[Place, int], *, hurry: bool = False) -> list[Place]:
         """Return the partitions that were trimmed since the last time, and ask for more when it is time."""
         trimmed = self._heard()

@@ -30,7 +30,7 @@ KINDS: Final = [
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_topic_takes_the_largest_batch_that_our_producer_makes(cluster: Cluster, kind: str) -> None:
-    topic = cluster.make(fresh("batches"), **{"max_message_bytes": SPECS[kind]["max.message.bytes"]})
+    topic = cluster.make(fresh("batches"), max_message_bytes=SPECS[kind]["max.message.bytes"])
     refused: list[KafkaError] = []
 
     def delivered(error: KafkaError | None, _: Message) -> None:

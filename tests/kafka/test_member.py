@@ -184,6 +184,24 @@ def test_a_partition_stays_pending_while_a_dead_owner_has_a_transaction_open(clu
     assert member.member.unstable_s() == 0
 
 
+def test_what_is_stable_is_claimed_however_many_beside_it_stay_unstable(cluster: Cluster, group: str) -> None:
+    topic = cluster.make(fresh("member"), partitions=16)
+    unstable = {(topic, number) for number in (1, 5, 9)}  # one in each quarter but the last
+    with seated(cluster.connection, group, [topic]) as dead:
+        dead.polled_until(lambda: len(dead.witness.owned) == 16)
+        producer = Producer(cluster.connection.producer(fresh("dead"), lambda *_: None))
+        producer.init_transactions(20)
+        producer.begin_transaction()
+        offsets = [TopicPartition(*place, 0) for place in unstable]
+        producer.send_offsets_to_transaction(offsets, dead.member.metadata(), 10)
+
+    with seated(cluster.connection, group, [topic]) as member:
+        member.polled_until(lambda: len(member.witness.owned) == 13, within_s=30)
+        assert member.member.is_asking
+        assert not member.witness.owned & unstable
+        producer.abort_transaction(10)
+
+
 def open_transaction(cluster: Cluster, group: str, topic: str) -> Producer:
     """Leave a transaction of a member of *group* open that has committed offset 2 of *topic*."""
     with seated(cluster.connection, group, [topic]) as dead:

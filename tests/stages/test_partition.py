@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from processor.core.message import Facts, Origin
 from processor.core.words import Lane
@@ -51,3 +53,29 @@ def test_at_a_high_rate_more_is_enough(part: SendPartition) -> None:
     part.rate_per_s = HELD_MIN
     assert not part.holds_enough()
     assert not part.wants_more()
+
+
+@given(
+    st.lists(st.sampled_from(["stays", "moves"]), max_size=12),
+    st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3)), max_size=6),
+)
+def test_of_what_waits_each_is_asked_once_and_keeps_its_place(fates: list[str], rounds: list[tuple[int, int]]) -> None:
+    part = SendPartition("mail", Lane.NORMAL, Journal(0, 0))
+    fill(part, len(fates))
+    asked: list[int] = []
+    left = list(range(len(fates)))
+
+    def move(start: Start) -> int | None:
+        asked.append(start.record.offset)
+        return start.record.offset if fates[start.record.offset] == "moves" else None
+
+    for most, taken in rounds:
+        moved = part.moved_by(move, most)
+        assert len(moved) <= most
+        left = [offset for offset in left if offset not in moved]
+        assert [start.record.offset for start in part.waiting] == left
+        for _ in range(min(taken, len(left))):
+            assert part.take().record.offset == left.pop(0)
+
+    assert len(asked) == len(set(asked))
+    assert part.size_bytes == len(left)

@@ -31,7 +31,7 @@ class Gate:
     outstanding: int = 0  # started and not yet settled
     settled: int = 0  # calls settled since the last tick
     settled_mean: float = 0.0  # calls settled from one tick to the next, of late
-    quiet_until_ms: int = 0  # it asked us to slow down
+    quiet_until_s: float = 0.0  # of the monotonic clock: it asked us to slow down
     turn: int = 0
     places: set[Place] = field(default_factory=set)
 
@@ -45,14 +45,14 @@ class Gate:
         self.settled_mean += (self.settled - self.settled_mean) * 0.2
         self.settled = 0
 
-    def room(self, now_ms: int, now_s: float) -> int:
+    def room(self, now_s: float) -> int:
         """
         Return how many more messages may be started.
 
         Other lanes than express start about as many ahead as finish during a tick: a slot that falls
         free between two ticks would else stay empty until the next start is committed.
         """
-        if now_ms < self.quiet_until_ms:
+        if now_s < self.quiet_until_s:
             return 0
         slots = self.breaker.room(self.slots, now_s)
         closed = self.breaker.state is State.CLOSED
@@ -62,9 +62,9 @@ class Gate:
         return room if paced is None else min(room, paced)
 
 
-def chosen(gate: Gate, partitions: Mapping[Place, SendPartition], *, now_ms: int, now_s: float) -> list[Start]:
+def chosen(gate: Gate, partitions: Mapping[Place, SendPartition], *, now_s: float) -> list[Start]:
     """Take from the partitions of *gate* what it admits now; higher lanes first by their weights."""
-    room = gate.room(now_ms, now_s)
+    room = gate.room(now_s)
     if room <= 0:
         return []
     waiting = _waiting(gate.places, partitions)

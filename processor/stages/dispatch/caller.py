@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from math import inf
 from typing import Final
 
@@ -22,6 +23,7 @@ from processor.stages.boundary import Boundary, TooManyErrors
 from processor.stages.dispatch.calls import Answered, Lease, Refused, Result, Start, Withdrawn
 from processor.stages.dispatch.event_loop import EventLoop
 from processor.stages.dispatch.lines import Batch, Due, Line, Worker
+from processor.stages.dispatch.schemas import Schemas
 from processor.stages.dispatch.stopping import Missing, Stops, reduced, widened
 from processor.stages.properties import PropertyChecks
 
@@ -29,7 +31,7 @@ _LEASE_AGAIN_S: Final = 0.01
 _NEARLY_DUE_MS: Final = 100  # a verdict this little ahead is waited out here
 _SWEEP_S: Final = 0.25
 _CALLS_A_TURN: Final = 16  # then whoever else waits for the event loop has a turn
-_REGISTRY_AGAIN_S: Final = 0.5
+_REGISTRY_AGAIN_MS: Final = 2_000
 
 
 class Caller:
@@ -62,6 +64,7 @@ class Caller:
         self._plan = plan
         self._codec = codec
         self._clock = clock
+        self._schemas = Schemas(event_loop, codec)
         self._judge = Judge(plan, zones)
         self._lease = lease
         self._properties = PropertyChecks(plan)
@@ -119,9 +122,9 @@ class Caller:
     def _submitted(self, starts: Sequence[Start]) -> None:
         now_ms = self._clock.now_ms()
         for start in starts:
-            if start.facts.due_at_ms > now_ms:
+            if 0 < start.facts.due_at_ms - now_ms <= _NEARLY_DUE_MS:
                 self._wait_out(start, start.facts.due_at_ms - now_ms)
-            else:
+            else:  # the clock was set back where it is due later: it is judged in its turn, and gives its slot back
                 self._lines[start.provider].queue.append(start)
         for name in {start.provider for start in starts}:
             self._pump(self._lines[name])
@@ -227,9 +230,6 @@ class Caller:
                 most = 1  # express never waits for company
             try:
                 due = self._judged(start, now_ms)
-            except RegistryUnavailable:
-                self._sleep(line, _REGISTRY_AGAIN_S)
-                return
             except Exception as bug:  # noqa: BLE001 - the boundary, before a provider is called
                 self._note(bug, start)
                 self._hand_in(Refused(start, None, Reason.INTERNAL, None))
@@ -243,12 +243,22 @@ class Caller:
         if self._leaves(start):
             self._back(start)
             return None
+        if self._schemas.lacks(start.record.value):
+            self._later[start.record.place, start.record.offset] = start
+            self._schemas.ask(start.record.value, partial(self._looked_up, start))
+            return None
         try:
             message = self._codec.decode_message(start.record.value)
             verdict = self._judge(message.head, start.facts, now_ms=now_ms)
         except (Unreadable, TooLarge) as error:
             known = error if isinstance(error, Unreadable) else None
             self._hand_in(Refused(start, self._head(start), Reason.UNREADABLE if known else Reason.TOO_LARGE, known))
+            return None
+        except (
+            RegistryUnavailable
+        ):  # what is behind it can be read perhaps: it waits elsewhere, not at the head of its line
+            again = Wait(start.provider, start.lane, now_ms + _REGISTRY_AGAIN_MS, Reason.BACKING_OFF)
+            self._hand_in(Withdrawn(start, None, again))
             return None
         if isinstance(verdict, Dispatch):
             stopped = self._stopped(message, start, verdict, now_ms)
@@ -260,6 +270,16 @@ class Caller:
             return None
         self._hand_in(Withdrawn(start, message.head, verdict))
         return None
+
+    def _looked_up(self, start: Start, error: BaseException | None) -> None:
+        if self._later.pop((start.record.place, start.record.offset), None) is None:
+            return  # withdrawn meanwhile
+        if isinstance(error, Exception) and not isinstance(error, RegistryUnavailable):
+            self._note(error, start)
+            self._hand_in(Refused(start, None, Reason.INTERNAL, None))
+            return
+        self._lines[start.provider].queue.append(start)
+        self._pump(self._lines[start.provider])
 
     def _until_s(self, head: Head, facts: Facts, go: Dispatch, now_ms: int) -> float:
         until_ms = self._judge.until_ms(head, facts, go, now_ms=now_ms)

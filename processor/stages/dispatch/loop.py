@@ -45,6 +45,7 @@ _RENEW_AFTER_S: Final = 0.3  # a lease with starts that have not begun is renewe
 _ABORT_PAUSE_S: Final = 0.05  # an aborted tick is not tried again at once: the polls between may tell why
 _FLOW_EVERY_S: Final = 0.5
 _REVOKE_GRACE_S: Final = 8.0
+_TURNS_MAX: Final = 2_000  # what is moved stays in memory, and in every tick that is tried, until one is committed
 
 
 class DispatchLoop:
@@ -160,8 +161,9 @@ class DispatchLoop:
         if not is_ours(outcome):
             gate.pace.ended(now_s, throttled=isinstance(outcome, Throttled))
         if isinstance(outcome, Throttled) and outcome.retry_after_ms:
-            gate.quiet_until_ms = max(gate.quiet_until_ms, self._clock.now_ms() + outcome.retry_after_ms)
-            self._caller.pause(provider, outcome.retry_after_ms / 1_000)
+            quiet_s = outcome.retry_after_ms / 1_000
+            gate.quiet_until_s = max(gate.quiet_until_s, now_s + quiet_s)
+            self._caller.pause(provider, quiet_s)
         was = gate.breaker.state
         softened = gate.breaker.softened(outcome)
         if gate.breaker.note(outcome, began_s=result.began_s, now_s=now_s, most=gate.slots):
@@ -173,10 +175,11 @@ class DispatchLoop:
 
     def _turn_elsewhere(self) -> None:
         """Move what waits for a provider that is left alone to the next one, where its channel wants that."""
+        done = self._holdings.done
         for gate in self._gates.values():
             if gate.may_turn and gate.breaker.state is not State.CLOSED:
                 for place in gate.places:
-                    self._holdings.done += self._holdings.partitions[place].moved_by(self._settling.moved)
+                    done += self._holdings.partitions[place].moved_by(self._settling.moved, _TURNS_MAX - len(done))
 
     # -- the tick -----------------------------------------------------------------------------------
 
@@ -205,12 +208,11 @@ class DispatchLoop:
         self._begin(starts)
 
     def _admitted(self, now_s: float) -> list[Start]:
-        now_ms = self._clock.now_ms()
         return [
             start
             for gate in self._gates.values()
             if gate.places
-            for start in chosen(gate, self._holdings.partitions, now_ms=now_ms, now_s=now_s)
+            for start in chosen(gate, self._holdings.partitions, now_s=now_s)
         ]
 
     def _renewing(self) -> set[Place]:
@@ -278,6 +280,8 @@ class DispatchLoop:
         if known != entry:
             self._ticks.commit_lost(place)
             entry = known
+        if committed.fresh:
+            self._trimming.begin(place)
         provider, lane = self._names.send_parts(place[0])
         part = SendPartition(provider, lane, Journal.restored(entry), untrimmed=committed.fresh)
         self._holdings.take(place, part, entry)

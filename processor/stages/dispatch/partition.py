@@ -70,20 +70,29 @@ class SendPartition:
         self.asked = max(0, self.asked - 1)
         return start
 
-    def moved_by(self, move: Callable[[Start], T | None]) -> list[T]:
-        """Remove what *move* moves elsewhere, and return what it makes of it; each message that waits is asked once."""
+    def moved_by(self, move: Callable[[Start], T | None], most: int) -> list[T]:
+        """
+        Remove up to *most* that *move* moves elsewhere, and return what it makes of them.
+
+        Each message that waits is asked once, the oldest first.
+        """
         done: list[T] = []
-        kept: list[Start] = []
-        for _ in range(len(self.waiting) - self.asked):
-            start = self.waiting.pop()
+        unasked = len(self.waiting) - self.asked
+        if not unasked or most <= 0:
+            return done
+        self.waiting.rotate(-self.asked)
+        for _ in range(unasked):
+            if len(done) == most:
+                break
+            start = self.waiting.popleft()
             moved = move(start)
             if moved is None:
-                kept.append(start)
+                self.waiting.append(start)
+                self.asked += 1
             else:
                 done.append(moved)
                 self.size_bytes -= len(start.record.value or b"")
-        self.waiting.extend(reversed(kept))
-        self.asked = len(self.waiting)
+        self.waiting.rotate(self.asked)
         return done
 
     def give_back(self, starts: list[Start]) -> None:
