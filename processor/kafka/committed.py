@@ -84,8 +84,8 @@ def _committed(consumer: Consumer, places: list[Place]) -> Iterator[tuple[Place,
     Ask for all at once; where that takes too long, for each half, until what is not stable stands alone.
 
     First one half to its end, then the other, and in another order each time: a few that stay unstable, each of which
-    costs time at every halving, leave time for some of the others, and the next question is without these. Where nothing
-    was answered at all the last one is asked once more: what takes so long may be the way to the coordinator.
+    costs time at every halving, leave time for some of the others, and the next question is without these. Where
+    nothing was answered at all the last one is asked once more: what takes long may be the way to the coordinator.
     """
     deadline_s = monotonic() + _READ_S
     groups, heard = deque([random.sample(places, len(places))]), False

@@ -102,6 +102,7 @@ class ForwardLoop:
         """Join the group; nothing is read before `run`. A tick begins *linger_s* after the one before it began."""
         self._linger_s = linger_s
         self._ticked_at_s = 0.0
+        self._turn = 0  # the partition that a tick begins with
         self._memory = memory
         self._learned = True
         self._most = tick_records_max
@@ -198,13 +199,20 @@ class ForwardLoop:
                 self._member.pause(place)
 
     def _ready(self) -> dict[Place, list[Record]]:
+        """Take what a tick has room for: an equal share of each partition, and what is left of the room in turns."""
         now_ms, room = self._clock.now_ms(), self._most
-        ready = {}
-        for place, part in self._partitions.items():
-            records = part.take(now_ms, min(room, self._suspect.get(place, room)))
-            if records:
-                ready[place] = records
-                room -= len(records)
+        ready: dict[Place, list[Record]] = {}
+        places = list(self._partitions)
+        self._turn = (self._turn + 1) % max(1, len(places))
+        places = places[self._turn :] + places[: self._turn]
+        for share in (room // max(1, len(places)), room):
+            for place in places:
+                taken = ready.get(place, [])
+                most = min(share, room, self._suspect.get(place, self._most) - len(taken))
+                records = self._partitions[place].take(now_ms, most)
+                if records:
+                    ready[place] = taken + records
+                    room -= len(records)
         return ready
 
     def _tick(self, ready: dict[Place, list[Record]]) -> None:

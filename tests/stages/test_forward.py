@@ -321,3 +321,30 @@ def test_a_partition_that_went_and_came_back_while_a_tick_was_tried_again_is_lef
     assert len(copier.decided) == 500  # once each
     assert copier.ticks == 1
     assert [loop._partitions[topic, number].next_offset for number in (0, 1)] == [0, 250]
+
+
+def test_a_backlog_in_one_partition_leaves_room_in_every_tick_for_the_others(cluster: Cluster) -> None:
+    topic, copier = cluster.make(fresh("in"), partitions=3), Copier("nowhere")
+    seat = Seat("intake", fresh("group"), "0", {topic: 3}, ("probed", 0))
+    loop = ForwardLoop(cluster.connection, seat, copier, SystemClock(), Health(), tick_records_max=90)
+    for number in range(3):
+        loop.claimed((topic, number), Committed(0, CLEAN))
+    parts = [loop._partitions[topic, number] for number in range(3)]
+    for offset in range(1_000):
+        for number in (0, 1):
+            parts[number].add(record(topic, number, offset))
+    firsts = set()
+    for offset in range(6):
+        parts[2].add(record(topic, 2, offset))
+
+        ready = loop._ready()
+
+        counts = {place[1]: len(records) for place, records in ready.items()}
+        assert sum(counts.values()) == 90
+        assert counts[2] == 1
+        assert min(counts[0], counts[1]) >= 30
+        firsts.add(max(counts, key=lambda number: counts[number]))
+    loop._member.close()
+
+    assert firsts == {0, 1}  # what is left over goes to each in its turn
+    assert [part.records[0].offset for part in parts[:2]] == [1_000 - len(part.records) for part in parts[:2]]

@@ -54,7 +54,7 @@ class Rate:
         if self._rate is None or total == 0:
             return
         part = self._share if express else 1.0 - self._share
-        rate = self._rate * part * owned / total
+        rate = self._rate * part * min(owned, total) / total  # partitions may have been added since we counted
         with self._lock:
             index = 0 if express else 1
             self._buckets[index] = refill(self._policies[index], self._buckets[index], now_s=now_s)
