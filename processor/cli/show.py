@@ -4,6 +4,7 @@ from typing import Annotated, Any, Final
 
 import orjson
 import typer
+from confluent_kafka import KafkaException
 from rich.table import Table
 
 from processor.cli.common import (
@@ -50,12 +51,19 @@ def show(
         fail("A message id is 1 to 64 of A-Z a-z 0-9 . _ : -", WRONG_INPUT)
     settings = settings_of(config)
     names = settings.topics.names()
-    codec = codecs_or_fail(settings).events
+    codecs = codecs_or_fail(settings)
     connection = connection_or_fail(settings)
     topics = Topics(connection)
-    history = read_history(connection, topics, names, codec, message_id, within_s=within)
-    counts = topics.partitions(spec.name for spec in specs_of(settings))
-    waiting = find_waiting(connection, counts, names, message_id, within_s=within)
+    try:
+        history = read_history(connection, topics, names, codecs.events, message_id, within_s=within)
+        counts = topics.partitions(spec.name for spec in specs_of(settings))
+    except KafkaException as error:
+        fail(f"Kafka did not answer as it should ({error.args[0].name()}); nothing can be said.")
+    try:
+        waiting = find_waiting(connection, counts, names, codecs.outbound, message_id, within_s=within)
+    except (KafkaException, TimeoutError) as error:
+        why = str(error) if isinstance(error, TimeoutError) else error.args[0].name()
+        waiting = Waiting((), whole=False, unknown=why)
     if as_object:
         print(orjson.dumps(_object(message_id, history, waiting)).decode())
     else:
@@ -113,7 +121,9 @@ def _print(message_id: str, history: History, waiting: Waiting) -> None:
             where = (each.place[0], str(each.place[1]), str(each.offset))
             table.add_row(*where, each.state, instant(each.due_at_ms), str(each.attempts))
         table_of(table)
-    if not history.events and not waiting.places:
+    if waiting.unknown is not None:
+        print(f"Where it waits, if it does, cannot be told now: {waiting.unknown}")
+    elif not history.events and not waiting.places:
         print(NOT_FOUND)
-    if not (history.whole and waiting.whole):
+    if not (history.whole and (waiting.whole or waiting.unknown)):
         print("The time was too short to look through everything; give a larger --within.")

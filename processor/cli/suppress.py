@@ -15,6 +15,7 @@ from processor.core.events import Control
 from processor.core.refusal import too_long
 from processor.core.words import Scope
 from processor.providers.listed import listed
+from processor.settings.models import Environment
 from processor.stages.clock import SystemClock
 
 EXAMPLES: Final = """Examples:
@@ -56,6 +57,11 @@ def suppress(
     if (campaign is not None) is not (scope is Scope.CAMPAIGN) or too_long(campaign):
         fail("--campaign: write the campaign's id with --scope campaign, and only there", WRONG_INPUT)
     settings = settings_of(config)
+    if settings.environment is Environment.PRODUCTION and settings.suppression.key is None:
+        fail(
+            "suppression.key is missing; dispatchers need the same, such as { env: COMMPROC_SUPPRESSION_KEY }",
+            WRONG_INPUT,
+        )
     key, now_ms = settings.suppression.hash_key(), SystemClock().now_ms()
     until_ms = until_or_fail(until, now_ms)
     wrong = list[int]()

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from confluent_kafka import Message
 
 from processor.cli.scan import BEGINNING, Scan
-from processor.codec.errors import Unreadable
+from processor.codec.errors import RegistryUnavailable, TooLarge, Unreadable
 from processor.codec.facts import FACTS_HEADER, decode_facts
+from processor.codec.outbound import OutboundCodec
 from processor.kafka.committed import Committed, Place
 from processor.kafka.connection import Connection
 from processor.kafka.journal import JournalUnreadable, decode
@@ -29,31 +30,51 @@ class WaitingAt:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """Where a message waits; *whole*: every topic was looked through."""
+    """Where a message waits; *whole*: every topic was looked through. *unknown*: why that cannot be told now."""
 
     places: tuple[WaitingAt, ...]
     whole: bool
+    unknown: str | None = None
 
 
 def find_waiting(
-    connection: Connection, counts: Mapping[str, int], names: Names, message_id: str, *, within_s: float
+    connection: Connection,
+    counts: Mapping[str, int],
+    names: Names,
+    codec: OutboundCodec,
+    message_id: str,
+    *,
+    within_s: float,
 ) -> Waiting:
     """
     Look for *message_id* behind the committed offset of each partition; what lies before it is done.
 
-    *counts*: the partitions of every topic.
+    *counts*: the partitions of every topic. Raises `TimeoutError` where an offset is not stable, and `KafkaException`.
     """
     places = [(topic, each) for topic, count in counts.items() if group_of(topic, names) for each in range(count)]
-    committed = Offsets(connection, names).committed(places)
+    committed = Offsets(connection, names).committed(places, within_s=within_s)
     starts = {place: commit.offset if commit else BEGINNING for place, commit in committed.items()}
     found = []
     with Scan(connection, starts) as scan:
         for message in scan.records(within_s=within_s):
-            if message.key() == message_id.encode():
+            if _is_of(message, message_id, names, codec):
                 at = _at(message, names, committed)
                 if at is not None:
                     found.append(at)
         return Waiting(tuple(found), scan.whole)
+
+
+def _is_of(message: Message, message_id: str, names: Names, codec: OutboundCodec) -> bool:
+    """Tell whether a record is of a message; on inbound topics its value says so, whatever its key is."""
+    value, wanted = message.value() or b"", message_id.encode()
+    if message.topic() not in {names.outbound, names.express}:
+        return message.key() == wanted
+    if wanted not in value:  # decoding all that waits would take long
+        return False
+    try:
+        return codec.decode_head(value).message_id == message_id
+    except (Unreadable, TooLarge, RegistryUnavailable):
+        return message.key() == wanted
 
 
 def _at(message: Message, names: Names, committed: Mapping[Place, Committed | None]) -> WaitingAt | None:

@@ -43,8 +43,12 @@ class Offsets:
         self._admin = AdminClient(connection.common())
         self._names = names
 
-    def committed(self, places: Iterable[Place]) -> dict[Place, Committed | None]:
-        """Return the commit of each of *places* by its own group; None where it is gone."""
+    def committed(self, places: Iterable[Place], *, within_s: float = _TIMEOUT_S) -> dict[Place, Committed | None]:
+        """
+        Return the commit of each of *places* by its own group; None where it is gone.
+
+        Raises `TimeoutError` where that of a group does not become known within *within_s*.
+        """
         by_group: dict[str, list[Place]] = {}
         for place in places:
             group = group_of(place[0], self._names)
@@ -52,7 +56,7 @@ class Offsets:
                 by_group.setdefault(group, []).append(place)
         found: dict[Place, Committed | None] = {}
         for group, wanted in by_group.items():
-            found |= committed_now(self._connection, group, wanted, within_s=_TIMEOUT_S)
+            found |= committed_now(self._connection, group, wanted, within_s=within_s)
         return found
 
     def release(self, topic: str, partition: int, offset: int) -> None:

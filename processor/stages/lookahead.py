@@ -87,6 +87,7 @@ def _size(record: Record) -> int:
     """Return the bytes that a record holds; of topics that are not our own, headers may be larger than values."""
     size = len(record.value or b"")
     if record.message is not None:
-        size += len(record.key or b"")
-        size += sum(len(name) + len(value or b"") for name, value in record.message.headers() or ())
+        size += len(record.key or b"") + sum(
+            len(part or b"") for header in record.message.headers() or () for part in header
+        )
     return size

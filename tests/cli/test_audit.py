@@ -342,6 +342,36 @@ def test_a_journal_that_is_lost_leaves_nothing_done(forged: Forged) -> None:
     assert (code, broken(promises), found["waiting"]) == (0, {}, {forged.plant.names.outbound: 1})
 
 
+def test_what_lies_behind_an_open_transaction_is_not_said_to_be_missing(forged: Forged, tmp_path: Path) -> None:
+    plant = forged.plant
+    foreign = plant.cluster.producer(**{"transactional.id": fresh("foreign")})
+    foreign.init_transactions(20)
+    foreign.begin_transaction()
+    for topic, number in plant.cluster.places([plant.names.outbound]):
+        foreign.produce(topic, b"nobody reads this yet", partition=number)
+    foreign.flush(20)
+    plant.ask([message("behind")])
+
+    code, promises, _ = audited(plant, *noted(plant, tmp_path))
+    foreign.abort_transaction(20)
+    after, _, found = audited(plant, *noted(plant, tmp_path))
+
+    assert (code, broken(promises)) == (0, {})
+    assert promises["unwritten"]["verdict"] == "holds"
+    assert (after, found["records"]) == (0, 1)
+
+
+def test_an_acknowledged_record_that_its_topic_has_never_reached_is_missing(forged: Forged, tmp_path: Path) -> None:
+    plant = forged.plant
+    plant.ask([message("there")])
+    (origin, asked), *_ = plant.asked.items()
+    plant.asked[origin._replace(offset=origin.offset + 5)] = asked
+
+    code, promises, _ = audited(plant, *noted(plant, tmp_path))
+
+    assert (code, broken(promises)) == (1, {"unwritten": 1})
+
+
 def changed_config(plant: Plant, section: str, **changes: str) -> Path:
     """Return a copy of the plant's configuration with *changes*."""
     text = json.loads(plant.config.read_text())
@@ -365,6 +395,7 @@ def test_a_prefix_without_topics_is_wrong_input(running: Plant) -> None:
     [
         (("--since", "yesterday"), "--since: write an instant"),
         (("--since", "+5m"), "--since: write an instant that has been"),
+        (("--since", "2020-01-01T00:00:00Z"), "--since: events are kept for 720 h (topics.events_retention)"),
         (("--calls", "nowhere.jsonl"), "nowhere.jsonl cannot be read (FileNotFoundError)"),
         (("--asked", "nowhere.jsonl"), "nowhere.jsonl cannot be read (FileNotFoundError)"),
         (("--secrets", "nowhere.txt"), "--secrets cannot be read as UTF-8 text (FileNotFoundError)"),

@@ -144,3 +144,30 @@ def test_what_is_wrong_is_told_and_nothing_is_done(running: Plant, words: tuple[
     assert (ran.code, ran.out) == (2, "")
     assert write in ran.err
     assert running.cluster.ends(places) == before
+
+
+IN_PRODUCTION = """
+environment: production
+kafka: { bootstrap: "127.0.0.1:9", security_protocol: SSL }
+providers:
+  Api:
+    adapter: http
+    bus_provider: Bus
+    bus_channel: SMS
+    url: https://sms.example.com
+    recipient_kind: phone
+    body: { to: "{{ to }}", text: "{{ text }}" }
+channels:
+  SMS: { name: Text, action: SMS, bus_channel: SMS, bus_provider: Bus, provider: Api }
+"""
+
+
+def test_production_lists_no_address_under_a_key_that_everybody_knows(tmp_path: Path) -> None:
+    config = tmp_path / "commproc.yaml"
+    config.write_text(IN_PRODUCTION)
+
+    ran = commproc("suppress", f"{LOCAL}@example.com", config=config)
+
+    assert (ran.code, ran.out) == (2, "")
+    assert "suppression.key is missing" in ran.err
+    assert LOCAL not in ran.err

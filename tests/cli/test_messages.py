@@ -6,11 +6,15 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
+from confluent_kafka import TopicPartition
+
 from processor.core.words import Reason, Status
 from tests.cli.command import Ran, commproc
+from tests.kafka.owners import seated
 from tests.support.cluster import fresh
 from tests.support.eventually import eventually
-from tests.support.plant import PASSWORD
+from tests.support.ledgers import Asked
+from tests.support.plant import PASSWORD, message
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -179,6 +183,39 @@ def test_what_is_not_committed_yet_is_not_judged_yet(idle: Plant) -> None:
 
     assert found["status"] == "waiting"
     assert [(each["topic"], each["state"]) for each in found["waiting"]] == [(idle.names.outbound, "not judged yet")]
+
+
+def test_what_is_not_judged_yet_is_found_whatever_its_key_is(idle: Plant) -> None:
+    message_id = fresh("keyed")
+    value = idle.codecs.outbound.encode_message(message(message_id))
+    idle.put(value, Asked(message_id), idle.names.outbound, key=b"another")
+    idle.put(None, Asked(None), idle.names.outbound, key=b"another")
+    idle.flush()
+
+    assert shown(idle, message_id)["status"] == "waiting"
+    assert shown(idle, "another")["status"] == "unknown"
+
+
+def test_what_is_known_is_shown_where_a_transaction_that_nobody_ends_hides_the_rest(idle: Plant) -> None:
+    group = idle.names.group("intake", "rest")
+    hung = idle.cluster.producer(**{"transactional.id": fresh("hung")})
+    hung.init_transactions(20)
+    hung.begin_transaction()
+    with seated(idle.cluster.connection, group, [idle.names.outbound]) as member:
+        member.polled_until(lambda: member.witness.owned)
+        place = min(member.witness.owned)
+        hung.send_offsets_to_transaction([TopicPartition(*place, 0)], member.member.metadata(), 20)
+    message_id = fresh("hidden")
+    send(idle, "--message-id", message_id)
+
+    ran = run(idle, "show", message_id, "--within", "1")
+    told = run(idle, "show", message_id, "--within", "1", "--json")
+    hung.abort_transaction(20)
+
+    assert (ran.code, ran.err) == (1, "")
+    assert ran.lines[0] == f"{message_id}: unknown"
+    assert f"cannot be told now: {group}: what is committed for {place}" in ran.out
+    assert json.loads(told.out)["complete"] is False
 
 
 def test_a_message_that_is_asked_for_again_keeps_its_status_and_is_said_to_be(running: Plant) -> None:

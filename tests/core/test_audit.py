@@ -26,6 +26,7 @@ from processor.core.audit.facts import (
 )
 from processor.core.audit.hours import allows
 from processor.core.audit.story import Rules, Story
+from processor.core.events import ended_id, retry_id
 from processor.core.plan import DAY_MS
 from processor.core.words import InDoubt, Purpose, Reason, Status
 from tests.core.oracle import HOUR_MS, Daily, changes_of_2026, ms
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 NOON_MS = ms("2026-06-01T12:00+00:00")
 RULES = Rules(plan(channel(validity_ms=HOUR_MS)), zones)
 ONCE = replace(RULES, plan=plan(channel(in_doubt=InDoubt.REPORT)))
+GONE = replace(RULES, whole=False)
 RECALLED = replace(RULES, recalls={("campaign", "spring"): [(NOON_MS, NOON_MS + HOUR_MS)]})
 
 ASKED = Asked("comm.outbound", 0, 7, NOON_MS, 11, False, "Email")
@@ -99,6 +101,28 @@ KEPT: dict[str, tuple[Sequence[Fact], Rules]] = {
         [ASKED, NEXT._replace(at_ms=NOON_MS + 9_000), SENT, SENT._replace(event_id="e-2"), CALL, CALL],
         replace(RULES, horizon_ms=8_000),
     ),
+    "the same id in both inbound topics": (
+        [ASKED, NEXT._replace(topic="comm.outbound.express"), SENT, SENT._replace(event_id="e-2"), CALL, CALL],
+        RULES,
+    ),
+    "the same id after the horizon, and the first record is gone": (
+        [NEXT, SENT, SENT._replace(event_id=ended_id("m-1", NEXT.origin)), CALL, CALL],
+        GONE,
+    ),
+    "the same id after the horizon, tried twice each, and the first record is gone": (
+        [
+            NEXT,
+            DEFERRED,
+            DEFERRED._replace(event_id=retry_id("m-1", NEXT.origin, 1)),
+            SECOND,
+            SECOND._replace(event_id=ended_id("m-1", NEXT.origin)),
+            REFUSED,
+            REFUSED,
+            AGAIN,
+            AGAIN,
+        ],
+        GONE,
+    ),
     "an id of which the first record is gone": ([ASKED, SENT, DUPLICATE, CALL], replace(RULES, whole=False)),
     "asked before what is known": ([SENT, CALL], replace(RULES, whole=False)),
     "partly sent, then no more": (
@@ -149,6 +173,23 @@ BROKEN: dict[str, tuple[str, Sequence[Fact], Rules]] = {
         "still_waiting",
         [ASKED, Waiting("comm.delay.rest.64", *ASKED.origin)],
         replace(RULES, drained=True),
+    ),
+    "it waits, and its record is gone": (
+        "still_waiting",
+        [Waiting("comm.delay.rest.64", *ASKED.origin)],
+        replace(GONE, drained=True),
+    ),
+    "two records that are one message, where others may be gone": (
+        "ended_twice",
+        [
+            ASKED,
+            TWIN,
+            SENT._replace(event_id=ended_id("m-1", ASKED.origin)),
+            CALL,
+            SECOND._replace(event_id=ended_id("m-1", TWIN.origin)),
+            AGAIN._replace(recipients=(2,)),
+        ],
+        GONE,
     ),
     "a second result": ("ended_twice", [ASKED, SENT, CALL, FAILED._replace(attempt=2), LETTER], RULES),
     "two results of one record": ("ended_twice", [ASKED, SENT, CALL, DUPLICATE], RULES),

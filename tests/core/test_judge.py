@@ -119,7 +119,7 @@ def test_rules_of_messages_that_are_all_different_do_not_pile_up() -> None:
 @pytest.mark.parametrize("of", ["channel", "provider", "campaign_id", "time_zone", "message_status"])
 def test_what_is_refused_is_not_kept(of: str) -> None:
     judging = Judge(plan(), zones)
-    large = head()._replace(**{of: "x" * 100_000})
+    large = head(**{of: "x" * 100_000})
 
     assert isinstance(judging(large, facts(), now_ms=NOW_MS), End)
     assert not judging._rules

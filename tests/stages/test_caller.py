@@ -53,7 +53,7 @@ class Accepting:
         self._clock = clock
         self.called_at_ms: deque[int] = deque()
 
-    async def open(self) -> None:
+    def open(self) -> None:
         pass
 
     async def close(self) -> None:

@@ -76,7 +76,7 @@ def audit(
         skew_ms=round(skew * 1_000),
         latency_ms=round(latency * 1_000),
     )
-    since_ms, hidden = _since_or_fail(since), _secrets_or_fail(files)
+    since_ms, hidden = _since_or_fail(since, settings.topics.events_retention_ms), _secrets_or_fail(files)
     try:
         found = audited(settings, files, rules, hidden, since_ms)
     except (KafkaException, TimeoutError) as error:
@@ -90,7 +90,7 @@ def audit(
     raise typer.Exit(0 if found.holds else FAILED)
 
 
-def _since_or_fail(since: str | None) -> int | None:
+def _since_or_fail(since: str | None, kept_ms: int) -> int | None:
     if since is None:
         return None
     now_ms = SystemClock().now_ms()
@@ -100,6 +100,11 @@ def _since_or_fail(since: str | None) -> int | None:
         fail(str(wrong), WRONG_INPUT)
     if since_ms > now_ms:
         fail("--since: write an instant that has been", WRONG_INPUT)
+    if since_ms < now_ms - kept_ms:
+        fail(
+            f"--since: events are kept for {kept_ms // 3_600_000} h (topics.events_retention); write a later instant",
+            WRONG_INPUT,
+        )
     return since_ms
 
 

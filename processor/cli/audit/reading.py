@@ -1,6 +1,6 @@
 """Reads the topics of a processor, running or not, into facts; joins no group and commits nothing."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -144,6 +144,10 @@ class Reading:
             starts = {place: offset if offset >= 0 else ends[place] for place, offset in at.items()}
         return Bounds(starts, ends)
 
+    def tops(self, places: Iterable[Place]) -> Mapping[Place, int]:
+        """Return the offsets behind the last records of *places*, committed or not."""
+        return self._offsets(list(places), OffsetSpec.latest(), IsolationLevel.READ_UNCOMMITTED)
+
     def starts(self, *topics: str, since_ms: int | None = None) -> dict[Place, int]:
         """Return where to begin in the partitions of *topics*."""
         return dict(self.bounds(self._places(*topics), since_ms).starts)
@@ -195,12 +199,13 @@ class Reading:
     def _places(self, *topics: str) -> list[Place]:
         return [(topic, each) for topic in topics for each in range(self._counts.get(topic, 0))]
 
-    def _offsets(self, places: list[Place], spec: OffsetSpec) -> dict[Place, int]:
+    def _offsets(
+        self, places: list[Place], spec: OffsetSpec, level: IsolationLevel = IsolationLevel.READ_COMMITTED
+    ) -> dict[Place, int]:
+        """Ask for offsets; what lies behind an open transaction is read by nobody yet, by no scan of ours either."""
         asked_of = {TopicPartition(*place): spec for place in places}
         if not asked_of:
             return {}
-        # What lies behind an open transaction is read by nobody yet, by no scan of ours either.
-        level = IsolationLevel.READ_COMMITTED
         answers = self._admin.list_offsets(asked_of, isolation_level=level, request_timeout=TIMEOUT_S)
         return {(part.topic, part.partition): int(future.result().offset) for part, future in answers.items()}
 

@@ -15,8 +15,9 @@ from processor.cli.audit.secrets import Secrets
 from processor.cli.audit.store import Store
 from processor.cli.common import WRONG_INPUT, codecs_or_fail, connection_or_fail, fail, specs_of
 from processor.core.audit.account import Account, Source
-from processor.core.audit.facts import place_of
+from processor.core.audit.facts import Acknowledged, place_of
 from processor.core.audit.story import Rules
+from processor.core.message import Origin
 from processor.kafka.admin import Topics
 from processor.kafka.topics import Names
 from processor.settings import Settings
@@ -54,9 +55,10 @@ def audited(settings: Settings, files: Files, rules: Rules, secrets: Secrets, si
         if files.secrets is not None:
             reading.others(names.receipts, names.orphans, names.parts, take=_nothing)
             reading.look_at_commits()
-        older = _noted(files, bounds, store)
+        older, ahead = _noted(files, bounds, store, since_ms)
         ends = reading.events(ends, later=True)
         asked = reading.inbound_since(bounds, noted=files.asked is not None)
+        _note_ahead(ahead, asked, reading, store)
         rules = replace(rules, whole=since_ms is None and not any(bounds.starts.values()), recalls=recalls.spans())
         account = _account(store, rules, files)
         for _ in range(LOOKS_MAX - 1):
@@ -101,21 +103,39 @@ def _event_starts(reading: Reading, names: Names, since_ms: int | None) -> dict[
     return starts
 
 
-def _noted(files: Files, bounds: Bounds, store: Store) -> int:
-    """Take in what others noted; returns how many acknowledged records are older than what was read."""
-    older = 0
+def _noted(
+    files: Files, bounds: Bounds, store: Store, since_ms: int | None
+) -> tuple[int, list[tuple[Origin, Acknowledged]]]:
+    """
+    Take in what others noted of what was read.
+
+    Returns how many acknowledged records are older than that, and those that are younger.
+    """
+    older, ahead = 0, []
     try:
         for origin, note in acknowledgements(files.asked) if files.asked else ():
-            start = bounds.starts.get(origin[:2])
-            if start is not None and origin.offset < start:
+            place = origin[:2]
+            if origin.offset < bounds.starts.get(place, 0):
                 older += 1
+            elif origin.offset >= bounds.ends.get(place, 0):
+                ahead.append((origin, note))
             else:
                 store.add(place_of(*origin), note)
         for about, call in calls(files.calls) if files.calls else ():
-            store.add(about, call)
+            if since_ms is None or call.first_byte_ms >= since_ms - SKEW_MS:  # as of the events
+                store.add(about, call)
     except WrongNote as wrong:
         fail(str(wrong), WRONG_INPUT)
-    return older
+    return older, ahead
+
+
+def _note_ahead(ahead: Sequence[tuple[Origin, Acknowledged]], read: Bounds, reading: Reading, store: Store) -> None:
+    """Take in acknowledged records that were younger, but for those behind an open transaction: nobody reads these."""
+    tops = reading.tops(read.ends) if ahead else {}
+    for origin, note in ahead:
+        place = origin[:2]
+        if not read.ends.get(place, 0) <= origin.offset < tops.get(place, 0):
+            store.add(place_of(*origin), note)
 
 
 def _account(store: Store, rules: Rules, files: Files) -> Account:

@@ -1,6 +1,6 @@
 """Asks the registry for schemas beside the calls: who waits for one keeps nobody else waiting."""
 
-from asyncio import Future
+from asyncio import Future, ensure_future
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -36,7 +36,7 @@ class Schemas:
         waiting = self._asked.setdefault(prefix, [])
         waiting.append(then)
         if len(waiting) == 1:
-            asked = self._events.loop.run_in_executor(self._thread, self._codec.learn, value)
+            asked = ensure_future(self._events.loop.run_in_executor(self._thread, self._codec.learn, value))
             asked.add_done_callback(partial(self._answered, prefix))
 
     def _answered(self, prefix: bytes, asked: Future[None]) -> None:
