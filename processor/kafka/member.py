@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from math import inf
 from typing import Any, Final, NamedTuple, Protocol
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -15,6 +14,7 @@ from processor.kafka.transactions import Aborted
 
 _ASK_AGAIN_S: Final = 0.02
 _FENCED_AGAIN_S: Final = 60.0
+_FENCED_MAX: Final = 3  # in that time: two may be a coordinator that fails over twice
 _TRIM_S: Final = 1.0
 _UNREADABLE: Final = {KafkaError._BAD_COMPRESSION, KafkaError._BAD_MSG}  # noqa: SLF001
 
@@ -109,7 +109,8 @@ class Member:
         self._committed = CommittedOffsets(connection, group)
         self._settings = connection.consumer(group, instance, queue_kbytes=queue_kbytes)
         self._topics = list(topics)
-        self._fenced_at_s = -inf
+        self._fenced_at_s: list[float] = []
+        self._given = False  # this consumer was a member, be it of no partition
         self._member_id = ""  # under which we were given what we have
         self._consumer = self._joined()
 
@@ -235,21 +236,23 @@ class Member:
 
     def _fenced(self, error: KafkaError) -> None:
         """
-        Join again; raises where this consumer was fenced a moment after the one before.
+        Join again; raises where that has happened again and again within a minute.
 
         A consumer is fenced when another one has its instance id. That may be itself: where the coordinator fails
         over, an answer to its own joining gets lost, and it joins once more beside itself (Apache Kafka 4.3.1, as a
-        leader was killed). Two processes in one slot fence each other again and again.
+        leader was killed; every ten seconds while two of three nodes were away). Two processes in one slot fence each
+        other again and again, each as soon as it was given its partitions: only such memberships count.
         """
         now_s = self._monotonic_s()
-        if now_s - self._fenced_at_s < _FENCED_AGAIN_S:
+        if self._given:
+            self._fenced_at_s = [at_s for at_s in self._fenced_at_s if now_s - at_s < _FENCED_AGAIN_S] + [now_s]
+        if len(self._fenced_at_s) >= _FENCED_MAX:
             raise KafkaException(error)
-        self._fenced_at_s = now_s
         self._join_again()
 
     def _join_again(self) -> None:
         """Join as a new consumer, which remembers nothing of what this one had."""
-        self.joined, self._asked = False, None
+        self.joined, self._given, self._asked = False, False, None
         left, self._consumer = self._consumer, self._joined()
         lost = [*self.places, *self._pending]
         self.places.clear()
@@ -263,7 +266,7 @@ class Member:
     # -- partitions that come ---------------------------------------------------------------------
 
     def _on_assign(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
-        self.joined = True
+        self.joined = self._given = True
         if not (self.places or self._pending):
             self._member_id = consumer.memberid() or ""
         self._come((part.topic, part.partition) for part in partitions)

@@ -9,6 +9,8 @@ from math import inf
 from typing import Final, Protocol
 from zlib import crc32
 
+from confluent_kafka import KafkaException
+
 from processor.core.clock import Clock
 from processor.kafka.committed import Place
 from processor.kafka.connection import Connection
@@ -107,6 +109,7 @@ class Ticks:
         self._stopping = threading.Event()
         self._prove_from_s = 0.0
         self._under_way = False
+        self._failed: KafkaException | None = None  # by which the consumer ended while a transaction was under way
         self._broken = ""  # why the outcome of the last tick is not known: nothing is committed until it was read
         self._transactions = Transactions(connection, seat.identity)
         self.member = Member(
@@ -137,6 +140,7 @@ class Ticks:
                 come_round()
             finish()
         except Abandoned:
+            self._raise_failed()
             log.warning("loop.abandoned", loop=self._name)
         self._leave()
         close()
@@ -165,9 +169,14 @@ class Ticks:
     def recover(self) -> None:
         """Begin again where nobody knows what the last tick came to, and prove the coordinator of what came."""
         self.beat()
+        self._raise_failed()
         if self._broken:
             self._begin_again()
         self._prove()
+
+    def _raise_failed(self) -> None:
+        if self._failed is not None:
+            raise self._failed
 
     def beat(self) -> None:
         """Say that the loop is alive."""
@@ -176,7 +185,13 @@ class Ticks:
     def meanwhile(self) -> bool:
         """Poll while Kafka, or the registry, takes its time; tell whether there is time to wait longer."""
         self.beat()
-        self._loop.listen(_MEANWHILE_S)
+        if self._failed is not None:
+            return False
+        try:
+            self._loop.listen(_MEANWHILE_S)
+        except KafkaException as failed:  # of the consumer: the producer, which calls this, would take it for its own
+            self._failed = failed
+            return False
         now_s = self._clock.monotonic_s()
         if self._stopping.is_set():
             self._leave_by_s = min(self._leave_by_s, now_s + self._leave_s)

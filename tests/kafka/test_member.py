@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 from processor.kafka.committed import Committed
 from processor.kafka.departure import Stayed
@@ -189,7 +189,7 @@ def test_what_is_stable_is_claimed_however_many_beside_it_stay_unstable(cluster:
     unstable = {(topic, number) for number in (1, 5, 9)}  # one in each quarter but the last
     with seated(cluster.connection, group, [topic]) as dead:
         dead.polled_until(lambda: len(dead.witness.owned) == 16)
-        producer = Producer(cluster.connection.producer(fresh("dead"), lambda *_: None))
+        producer = cluster.producer(**{"transactional.id": fresh("dead"), "transaction.timeout.ms": 120_000})
         producer.init_transactions(20)
         producer.begin_transaction()
         offsets = [TopicPartition(*place, 0) for place in unstable]
@@ -287,6 +287,35 @@ def test_a_partition_claimed_again_starts_where_the_group_stands_now(cluster: Cl
 
     assert member.witness.claims[topic, 0] == Committed(1, "again")
     assert member.records((topic, 0)) == [0, 1, 2, 1, 2]
+
+
+def test_of_two_in_one_slot_the_older_one_ends(cluster: Cluster, group: str) -> None:
+    topic = cluster.make(fresh("member"))
+    older, newer = (Seated(cluster.connection, group, [topic], "a") for _ in range(2))
+    older.polled_until(lambda: older.witness.owned)
+    with pytest.raises(KafkaException) as ended:
+        older.polled_until(lambda: newer.poll(0.0), within_s=60)
+
+    assert ended.value.args[0].code() == KafkaError._FATAL
+    newer.polled_until(lambda: newer.witness.owned)
+    newer.member.close()
+    assert [what for what, *_ in older.witness.told if what in {"claimed", "lost"}] == [
+        "claimed",
+        "lost",
+        "claimed",
+        "lost",
+        "claimed",
+    ]
+
+
+def test_a_consumer_that_is_fenced_before_it_was_a_member_joins_again_however_often(
+    cluster: Cluster, group: str
+) -> None:
+    topic = cluster.make(fresh("member"))
+    with seated(cluster.connection, group, [topic], instance="a") as member:
+        for _ in range(5):
+            member.member._fenced(KafkaError(KafkaError._FATAL))
+        member.polled_until(lambda: member.witness.owned)
 
 
 def test_a_partition_that_goes_while_it_waits_for_its_offset_is_told_as_lost(cluster: Cluster, group: str) -> None:
