@@ -422,7 +422,7 @@ async def test_a_dripping_answer_is_left_in_time() -> None:
     head = b"HTTP/1.1 202 ok\r\nContent-Length: 60000\r\n\r\n"
 
     async with asyncio.timeout(5):
-        outcome = await outcome_from(answering(head, drip_s=0.02), connect_timeout_ms=100, answer_timeout_ms=300)
+        outcome = await outcome_from(answering(head, drip_s=0.02), connect_timeout_ms=3_000, answer_timeout_ms=300)
 
     assert outcome == Accepted(None, "202")
 

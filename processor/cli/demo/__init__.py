@@ -49,8 +49,9 @@ def demo(
     """
     screen = Screen()
     try:
-        with _ending_in_order(), Stack(screen.say) as stack:
-            adds_up = _run(stack, screen, keep=keep)
+        with _ending_in_order() as ending, Stack(screen.say) as stack:
+            with ending.heard():
+                adds_up = _run(stack, screen, ending, keep=keep)
             if keep:
                 _tell_where(stack, screen)
                 _until_interrupted()
@@ -66,13 +67,13 @@ def demo(
     raise typer.Exit(0 if adds_up else FAILED)
 
 
-def _run(stack: Stack, screen: Screen, *, keep: bool) -> bool:
+def _run(stack: Stack, screen: Screen, ending: "_Ending", *, keep: bool) -> bool:
     """Send the mix, watch it, add it up; tells whether it does."""
     codecs, connection, asks = open_codecs(), stack.settings.kafka.connection(), mix()
     readers = Readers(stack.mailbox, stack.settings.tracking.base_url or "")
     with Watch(connection, stack.names, codecs.events, stack.ledger) as watch:
         with Feed(connection, stack.names, codecs.outbound, asks) as feed, readers, screen:
-            _watch(stack, feed, watch, readers, screen)
+            _watch(stack, feed, watch, readers, screen, ending)
         exit_codes = {} if keep else stack.stop()
         watch.drain()
         left = held(connection, stack.names, stack.settings.plan())
@@ -81,11 +82,12 @@ def _run(stack: Stack, screen: Screen, *, keep: bool) -> bool:
     return not account.problems()
 
 
-def _watch(stack: Stack, feed: Feed, watch: Watch, readers: Readers, screen: Screen) -> None:
+def _watch(stack: Stack, feed: Feed, watch: Watch, readers: Readers, screen: Screen, ending: "_Ending") -> None:
     """Return when all has ended or waits for tomorrow and all newsletters are read, or when that will not be."""
     began_s, recalled = monotonic(), False
     while not (settled := feed.done and _settled(feed, watch) and _read(readers, watch)):
         watch.poll(_POLL_S)
+        ending.raise_if_asked()
         screen.show(_snapshot(feed, watch, monotonic() - began_s))
         if not recalled and _asked_by_mistake(feed):
             recalled = True
@@ -152,18 +154,48 @@ def _stopped_cleanly(stack: Stack, screen: Screen) -> bool:
     return not any(exit_codes.values())
 
 
-@contextmanager
-def _ending_in_order() -> Iterator[None]:
-    """Let SIGTERM end us as Ctrl-C does: with everything that we started."""
+class _Ending:
+    """
+    Whether somebody has asked us to end.
 
-    def interrupted(*_: object) -> None:
+    The exception that says so may come to nothing: raised while confluent-kafka (2.16.0) makes objects of an answer, it
+    is lost there, or comes out as a SystemError a moment later.
+    """
+
+    def __init__(self) -> None:
+        self._asked = False
+
+    def ask(self, *_: object) -> None:
+        """Note it, and raise it at once; a signal handler."""
+        self._asked = True
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupted)
+    def raise_if_asked(self) -> None:
+        """Raise it again, where it came to nothing."""
+        if self._asked:
+            raise KeyboardInterrupt
+
+    @contextmanager
+    def heard(self) -> Iterator[None]:
+        """Let whatever is interrupted inside end as that."""
+        try:
+            yield
+        except Exception:
+            self.raise_if_asked()
+            raise
+        self.raise_if_asked()
+
+
+@contextmanager
+def _ending_in_order() -> Iterator[_Ending]:
+    """Let SIGTERM end us as Ctrl-C does: with everything that we started."""
+    ending = _Ending()
+    before = {number: signal.signal(number, ending.ask) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        yield
+        yield ending
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _until_interrupted() -> None:
