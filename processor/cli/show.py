@@ -104,6 +104,7 @@ def _object(message_id: str, history: History, waiting: Waiting) -> dict[str, An
             for each in waiting.places
         ],
         "complete": history.whole and waiting.whole,
+        "unknown": waiting.unknown,
     }
 
 

@@ -32,19 +32,20 @@ class OutboundCodec:
         self._bytes_max = message_bytes_max
         self._write: Write = writer(latest("OutboundMessage"), prefix)
 
-    def decode_head(self, value: bytes | None) -> Head:
+    def decode_head(self, value: bytes | None, *, ask: bool = True) -> Head:
         """
         Return the routing fields; nothing after them is looked at.
 
-        Raises `TooLarge`, `Unreadable`, and `RegistryUnavailable` where the record must be asked about again later.
+        Raises `TooLarge`, `Unreadable`, and `RegistryUnavailable` where the record must be asked about again later; or
+        where the registry would have to be asked now, and is not to be.
         """
-        (read_head, _), raw, at = self._opened(value)
+        (read_head, _), raw, at = self._opened(value, ask=ask)
         head, _ = read_head(raw, at)
         return head  # type: ignore[no-any-return] # what the shape of the record makes
 
-    def decode_message(self, value: bytes | None) -> Message:
+    def decode_message(self, value: bytes | None, *, ask: bool = True) -> Message:
         """Return the whole message; raises as `decode_head` does, and for bytes after its end."""
-        (_, read_message), raw, at = self._opened(value)
+        (_, read_message), raw, at = self._opened(value, ask=ask)
         message, end = read_message(raw, at)
         if end != len(raw):
             raise Unreadable(Fault.TRAILING)
@@ -68,11 +69,11 @@ class OutboundCodec:
         """Return the framed record; raises `ValueError` for text that is not Unicode, such as a lone surrogate."""
         return self._write(_as_dict(message))
 
-    def _opened(self, value: bytes | None) -> tuple[tuple[Read, Read], bytes, int]:
+    def _opened(self, value: bytes | None, *, ask: bool) -> tuple[tuple[Read, Read], bytes, int]:
         if value is not None and len(value) > self._bytes_max:
             raise TooLarge(len(value), self._bytes_max)
         prefix = prefix_of(value)
-        return self._readers.of(prefix), value or b"", len(prefix)
+        return self._readers.of(prefix, ask=ask), value or b"", len(prefix)
 
 
 def compiled(record: Record) -> tuple[Read, Read]:

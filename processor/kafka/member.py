@@ -111,6 +111,7 @@ class Member:
         self._topics = list(topics)
         self._fenced_at_s: list[float] = []
         self._given = False  # this consumer was a member, be it of no partition
+        self.consumers = 0  # that we have been, one after the other
         self._member_id = ""  # under which we were given what we have
         self._consumer = self._joined()
 
@@ -219,6 +220,7 @@ class Member:
             leave(self._connection, self.group, self._instance, member_id)
 
     def _joined(self) -> Consumer:
+        self.consumers += 1
         consumer = Consumer(self._settings)
         consumer.subscribe(self._topics, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost)
         return consumer

@@ -303,7 +303,9 @@ class ForwardLoop:
 
     def claimed(self, place: Place, committed: Committed) -> int | None:
         """Start where the last owner stopped; with care, unless it stopped on purpose."""
-        known = 0 if committed.fresh else self._acknowledged.get(place, 0)  # fresh: the topic was made anew
+        if committed.fresh:
+            self._acknowledged.pop(place, None)  # of a topic that was deleted, and made anew
+        known = self._acknowledged.get(place, 0)
         offset = max(committed.offset, known)
         if offset > committed.offset:
             self._ticks.commit_lost(place)

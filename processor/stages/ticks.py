@@ -111,6 +111,7 @@ class Ticks:
         self._under_way = False
         self._failed: KafkaException | None = None  # by which the consumer ended while a transaction was under way
         self._broken = ""  # why the outcome of the last tick is not known: nothing is committed until it was read
+        self._consumers = 1
         self._transactions = Transactions(connection, seat.identity)
         self.member = Member(
             connection,
@@ -170,6 +171,9 @@ class Ticks:
         """Begin again where nobody knows what the last tick came to, and prove the coordinator of what came."""
         self.beat()
         self._raise_failed()
+        if self.member.consumers > self._consumers:
+            self._consumers = self.member.consumers
+            log.warning("group.joined_again", loop=self._name, count=self._consumers - 1)
         if self._broken:
             self._begin_again()
         self._prove()

@@ -140,7 +140,7 @@ def test_the_newer_of_two_instances_with_one_slot_stays(idle: Plant) -> None:
     assert first.ended(within_s=20)
     assert first.exit_code == 1
     assert "Another process has taken slot 0" in first.log.read_text()
-    eventually(lambda: idle.is_ready("intake"), within_s=20)  # they fence each other twice before one gives in
+    eventually(lambda: idle.is_ready("intake"), within_s=20)  # they fence each other a few times before one gives in
 
 
 def test_kafka_may_come_after_the_process(idle: Plant) -> None:

@@ -196,7 +196,7 @@ def test_what_is_stable_is_claimed_however_many_beside_it_stay_unstable(cluster:
         producer.send_offsets_to_transaction(offsets, dead.member.metadata(), 10)
 
     with seated(cluster.connection, group, [topic]) as member:
-        member.polled_until(lambda: len(member.witness.owned) == 13, within_s=30)
+        member.polled_until(lambda: len(member.witness.owned) == 13, within_s=60)
         assert member.member.is_asking
         assert not member.witness.owned & unstable
         producer.abort_transaction(10)

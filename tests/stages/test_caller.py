@@ -14,6 +14,7 @@ from processor.codec.framing import Framing, registry_prefix
 from processor.codec.registry import Registry
 from processor.core.message import Message
 from processor.core.outcome import Accepted
+from processor.core.tiers import tier_for
 from processor.core.verdict import Wait
 from processor.core.words import Lane
 from processor.stages.clock import SystemClock
@@ -153,6 +154,9 @@ def test_a_message_that_only_the_registry_can_read_keeps_nobody_waiting_while_it
         withdrawn = told[offset]
         assert isinstance(withdrawn, Withdrawn)
         assert isinstance(withdrawn.verdict, Wait)
+        assert (
+            tier_for(withdrawn.verdict.until_ms - clock.now_ms()) is None
+        )  # who reads a tier would stand still for it
 
 
 def test_a_message_that_waits_for_the_registry_can_be_withdrawn() -> None:

@@ -23,12 +23,12 @@ DEFECT = b"defect-4242"
 class Planted(OutboundCodec):
     """Dies by a signal at one value, as a native library does, and has an ordinary defect at another."""
 
-    def decode_head(self, value: bytes | None) -> Head:
+    def decode_head(self, value: bytes | None, *, ask: bool = True) -> Head:
         if value and DEADLY in value:
             os.kill(os.getpid(), signal.SIGSEGV)
         if value and DEFECT in value:
             raise ZeroDivisionError(f"canary in {value!r}")
-        return super().decode_head(value)
+        return super().decode_head(value, ask=ask)
 
 
 def open_planted() -> Codecs:

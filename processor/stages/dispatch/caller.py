@@ -31,7 +31,7 @@ _LEASE_AGAIN_S: Final = 0.01
 _NEARLY_DUE_MS: Final = 100  # a verdict this little ahead is waited out here
 _SWEEP_S: Final = 0.25
 _CALLS_A_TURN: Final = 16  # then whoever else waits for the event loop has a turn
-_REGISTRY_AGAIN_MS: Final = 2_000
+_REGISTRY_AGAIN_MS: Final = 1_000  # less than the shortest tier takes
 
 
 class Caller:
@@ -243,22 +243,15 @@ class Caller:
         if self._leaves(start):
             self._back(start)
             return None
-        if self._schemas.lacks(start.record.value):
-            self._later[start.record.place, start.record.offset] = start
-            self._schemas.ask(start.record.value, partial(self._looked_up, start))
-            return None
         try:
-            message = self._codec.decode_message(start.record.value)
+            message = self._codec.decode_message(start.record.value, ask=False)
             verdict = self._judge(message.head, start.facts, now_ms=now_ms)
         except (Unreadable, TooLarge) as error:
             known = error if isinstance(error, Unreadable) else None
             self._hand_in(Refused(start, self._head(start), Reason.UNREADABLE if known else Reason.TOO_LARGE, known))
             return None
-        except (
-            RegistryUnavailable
-        ):  # what is behind it can be read perhaps: it waits elsewhere, not at the head of its line
-            again = Wait(start.provider, start.lane, now_ms + _REGISTRY_AGAIN_MS, Reason.BACKING_OFF)
-            self._hand_in(Withdrawn(start, None, again))
+        except RegistryUnavailable:
+            self._wait_for_schema(start, now_ms)
             return None
         if isinstance(verdict, Dispatch):
             stopped = self._stopped(message, start, verdict, now_ms)
@@ -270,6 +263,20 @@ class Caller:
             return None
         self._hand_in(Withdrawn(start, message.head, verdict))
         return None
+
+    def _wait_for_schema(self, start: Start, now_ms: int) -> None:
+        """
+        Let a start wait beside its line, where what is behind it may well be readable.
+
+        Where the registry could not tell a moment ago it waits in its own send topic: tiers have readers of their own,
+        who would stand still for it.
+        """
+        if self._schemas.may_ask(start.record.value):
+            self._later[start.record.place, start.record.offset] = start
+            self._schemas.ask(start.record.value, partial(self._looked_up, start))
+        else:
+            again = Wait(start.provider, start.lane, now_ms + _REGISTRY_AGAIN_MS, Reason.BACKING_OFF)
+            self._hand_in(Withdrawn(start, None, again))
 
     def _looked_up(self, start: Start, error: BaseException | None) -> None:
         if self._later.pop((start.record.place, start.record.offset), None) is None:
@@ -294,8 +301,8 @@ class Caller:
 
     def _head(self, start: Start) -> Head | None:
         try:
-            return self._codec.decode_head(start.record.value)
-        except (Unreadable, TooLarge):
+            return self._codec.decode_head(start.record.value, ask=False)
+        except (Unreadable, TooLarge, RegistryUnavailable):
             return None
 
     async def _work(self, worker: Worker) -> None:

@@ -31,6 +31,10 @@ class Holdings:
 
     # -- partitions come and go ---------------------------------------------------------------------
 
+    def begin(self, place: Place) -> None:
+        """Take note that a partition is new: what was acknowledged of it was of a topic that was deleted since."""
+        self._acknowledged.pop(place, None)
+
     def remembered(self, place: Place, entry: Entry) -> Entry:
         """
         Return *entry*, or more where Kafka acknowledged more to this process than it tells now.

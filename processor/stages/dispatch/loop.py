@@ -276,12 +276,13 @@ class DispatchLoop:
         except JournalUnreadable:
             self._ticks.hold(place, METADATA_UNREADABLE)
             return None
-        known = entry if committed.fresh else self._holdings.remembered(place, entry)
+        if committed.fresh:
+            self._holdings.begin(place)
+            self._trimming.begin(place)
+        known = self._holdings.remembered(place, entry)
         if known != entry:
             self._ticks.commit_lost(place)
             entry = known
-        if committed.fresh:
-            self._trimming.begin(place)
         provider, lane = self._names.send_parts(place[0])
         part = SendPartition(provider, lane, Journal.restored(entry), untrimmed=committed.fresh)
         self._holdings.take(place, part, entry)

@@ -1,45 +1,58 @@
-"""Asks the registry for schemas beside the calls: who waits for one keeps nobody else waiting."""
+"""Asks the registry for schemas beside the calls, so that who waits for one keeps nobody else waiting."""
 
-from asyncio import Future, ensure_future
+import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from typing import Final
+from contextlib import suppress
+from queue import SimpleQueue
 
 from processor.codec.framing import prefix_of
 from processor.codec.outbound import OutboundCodec
 from processor.stages.dispatch.event_loop import EventLoop
 
 Then = Callable[[BaseException | None], None]
-"""What to do once the registry has answered: None; or has not, or we have a defect there."""
-
-_THREADS: Final = 1  # readers are made by one thread
+"""What to do once the registry has answered (None), or has not; or we have a defect there."""
 
 
 class Schemas:
-    """Schemas that are not known yet; used in the event loop's thread only."""
+    """
+    Schemas that are not known yet; used in the event loop's thread only.
+
+    The registry is asked in a daemon thread: an answer that does not come keeps no process from leaving.
+    """
 
     def __init__(self, event_loop: EventLoop, codec: OutboundCodec) -> None:
-        """Learn for *codec*; nobody is asked before the first schema that it does not know."""
+        """Learn for *codec*, which nobody else lets ask; no thread is there before the first question."""
         self._events = event_loop
         self._codec = codec
-        self._thread = ThreadPoolExecutor(_THREADS, thread_name_prefix="schemas")
+        self._questions: SimpleQueue[bytes] = SimpleQueue()
         self._asked: dict[bytes, list[Then]] = {}
+        self._thread: threading.Thread | None = None
 
-    def lacks(self, value: bytes | None) -> bool:
-        """Tell whether to read *value* now would wait for the registry."""
+    def may_ask(self, value: bytes | None) -> bool:
+        """Tell whether the registry may know more of *value* than we do, and is not known to be away."""
         return not self._codec.knows(value)
 
     def ask(self, value: bytes | None, then: Then) -> None:
-        """Ask for the schema of *value*, which is lacking; *then* is called in the event loop."""
+        """Ask for the schema of *value*; *then* is called in the event loop."""
         prefix = prefix_of(value)
         waiting = self._asked.setdefault(prefix, [])
         waiting.append(then)
         if len(waiting) == 1:
-            asked = ensure_future(self._events.loop.run_in_executor(self._thread, self._codec.learn, value))
-            asked.add_done_callback(partial(self._answered, prefix))
+            self._questions.put(prefix)
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, name="schemas", daemon=True)
+            self._thread.start()
 
-    def _answered(self, prefix: bytes, asked: Future[None]) -> None:
-        error = asked.exception()
+    def _work(self) -> None:
+        while True:
+            prefix, error = self._questions.get(), None
+            try:
+                self._codec.learn(prefix)
+            except Exception as raised:  # noqa: BLE001 - told to whoever waits
+                error = raised
+            with suppress(RuntimeError):  # the event loop is closed: nobody waits any more
+                self._events.soon(self._answered, prefix, error)
+
+    def _answered(self, prefix: bytes, error: BaseException | None) -> None:
         for then in self._asked.pop(prefix):
             then(error)
