@@ -40,6 +40,7 @@ from processor.stages.assembly import (
     tracking_loops,
 )
 from processor.stages.dispatch.event_loop import EventLoop
+from processor.stages.heap import share_arenas
 from processor.stages.readiness import Readiness
 from processor.stages.receipts import Receipts
 
@@ -89,6 +90,7 @@ class Process:
 
     def run(self) -> int:
         """Serve, wait for Kafka, run the loops, leave; returns the exit code."""
+        share_arenas()
         self._listen_to_signals()
         self._know()
         metrics = self._settings.metrics

@@ -197,7 +197,7 @@ class Member:
 
     def trim(self, marks: Mapping[Place, int]) -> dict[Place, Future[Any]]:
         """
-        Delete the records below each mark; the futures end when it is done, or after a second. `trim_failed` then.
+        Delete the records below each mark; the futures end when it is done, or after a second. `end_trimming` then.
 
         While a leader is away librdkafka 2.16.0 keeps two threads busy with such a request for as long as it may take.
         """
@@ -207,8 +207,12 @@ class Member:
         futures = self._admin.delete_records(asked, request_timeout=_TRIM_S)
         return {(part.topic, part.partition): future for part, future in futures.items()}
 
-    def trim_failed(self) -> None:
-        """Ask with another client from now on: that one goes on asking a leader that has gone, until it is back."""
+    def end_trimming(self) -> None:
+        """
+        Let go of the client that trims; whoever trims again has a new one.
+
+        One that has failed goes on asking a leader that has gone, until it is back.
+        """
         self._admin = None
 
     def close(self) -> None:

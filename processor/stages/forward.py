@@ -272,6 +272,8 @@ class ForwardLoop:
         if self._untrimmed:
             marks = {place: self._partitions[place].next_offset for place in self._untrimmed}
             self._untrimmed.difference_update(self._trimming.run(marks))
+            if not (self._untrimmed or self._trimming.is_asking):
+                self._member.end_trimming()  # a client has threads and connections of its own, and was needed once
 
     # -- the transaction --------------------------------------------------------------------------
 

@@ -35,6 +35,11 @@ class Trimming:
         """Take note that a topic is new: it may have been made anew, and trimmed further before."""
         self._trimmed.pop(place, None)
 
+    @property
+    def is_asking(self) -> bool:
+        """Tell whether an answer is awaited."""
+        return bool(self._asked)
+
     def run(self, marks: Mapping[Place, int], *, hurry: bool = False) -> list[Place]:
         """Return the partitions that were trimmed since the last time, and ask for more when it is time."""
         trimmed = self._heard()
@@ -60,5 +65,5 @@ class Trimming:
             self._trimmed[place] = mark
             trimmed.append(place)
         if failed:
-            self._member.trim_failed()
+            self._member.end_trimming()
         return trimmed

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import platform
 import random
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
 import pytest
 
-from processor.stages.heap import give_back, wait_for
+from processor.stages.heap import ARENAS, give_back, wait_for
 
 pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc keeps what is free")
 
@@ -46,3 +48,39 @@ def test_threads_are_waited_for_to_their_end() -> None:
     wait_for(threads)
 
     assert sorted(ended) == [0, 1, 2]
+
+
+ARENAS_OF_THREADS = """
+import ctypes, threading
+from processor.stages.heap import share_arenas
+
+libc = ctypes.CDLL(None)
+libc.fopen.restype = libc.malloc.restype = ctypes.c_void_p
+libc.fclose.argtypes, libc.malloc_info.argtypes = [ctypes.c_void_p], [ctypes.c_int, ctypes.c_void_p]
+{first}
+together = threading.Barrier(12)
+
+
+def take():
+    together.wait()
+    libc.malloc(100)
+    together.wait()
+
+
+threads = [threading.Thread(target=take) for _ in range(12)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+told = libc.fopen(b"/dev/stdout", b"w")
+libc.malloc_info(0, told)
+libc.fclose(told)
+"""
+
+
+@pytest.mark.parametrize(("first", "shared"), [("share_arenas()", True), ("", False)])
+def test_threads_share_a_few_arenas(first: str, *, shared: bool) -> None:
+    program = ARENAS_OF_THREADS.format(first=first)
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=30)
+
+    assert (told.stdout.count("<heap nr=") <= ARENAS) == shared
