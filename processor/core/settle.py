@@ -166,8 +166,13 @@ def _elsewhere(
 
 
 def _asked_wait_ms(outcome: Deferred | Throttled | Unknown, wait_ms: int) -> int:
-    """Return the wait that the provider asks for, within bounds, else *wait_ms*; a back-off is never shortened."""
-    if isinstance(outcome, Unknown) or outcome.retry_after_ms is None:
+    """
+    Return the wait that the provider asks for, within bounds, else *wait_ms*; a back-off is never shortened.
+
+    One of nothing, such as until an instant that is over by our clock, asks for no wait that we could keep to: it would
+    bring the message back at once, again and again.
+    """
+    if isinstance(outcome, Unknown) or outcome.retry_after_ms is None or outcome.retry_after_ms <= 0:
         return wait_ms
-    asked_ms = min(max(0, outcome.retry_after_ms), RETRY_AFTER_MAX_MS)
+    asked_ms = min(outcome.retry_after_ms, RETRY_AFTER_MAX_MS)
     return asked_ms if isinstance(outcome, Throttled) else max(wait_ms, asked_ms)

@@ -112,7 +112,7 @@ def expected_settlement(
         end_ms = (known.first_seen_ms if of.start_at_ms is None else of.start_at_ms) + its.validity_ms
     asked_ms = None if isinstance(outcome, Unknown) else outcome.retry_after_ms
     if asked_ms is not None:
-        asked_ms = sorted((0, asked_ms, DAY_MS))[1]
+        asked_ms = min(asked_ms, DAY_MS) if asked_ms > 0 else None
     if slow_down:
         wait_ms = asked_ms
         if wait_ms is None:

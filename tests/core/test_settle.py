@@ -233,7 +233,10 @@ def test_a_provider_may_ask_for_a_longer_wait_but_not_for_years(asked_ms: int | 
     assert settlement.due_at_ms == NOW_MS + waits_ms
 
 
-@pytest.mark.parametrize(("asked_ms", "waits_ms"), [(None, THROTTLED_WAIT_MS), (0, 0), (250, 250), (2**62, DAY_MS)])
+@pytest.mark.parametrize(
+    ("asked_ms", "waits_ms"),
+    [(None, THROTTLED_WAIT_MS), (0, THROTTLED_WAIT_MS), (-9, THROTTLED_WAIT_MS), (250, 250), (2**62, DAY_MS)],
+)
 def test_a_throttled_message_waits_as_asked_and_is_not_charged(asked_ms: int | None, waits_ms: int) -> None:
     settlement = settled(Throttled(retry_after_ms=asked_ms), known=facts(attempt=13, charged=9))
 

@@ -351,6 +351,45 @@ async def test_the_window_keeps_its_bound() -> None:
     assert all(isinstance(outcome, Accepted) for outcome in outcomes)
 
 
+async def test_who_waits_for_a_place_comes_before_who_has_just_had_one() -> None:
+    held: list[tuple[Connection, Pdu]] = []
+    peer = Peer({SUBMIT: lambda connection, pdu: held.append((connection, pdu))})
+    sent: list[str] = []
+
+    async def sends(adapter: SmppAdapter, *numbers: str) -> None:
+        for each in numbers:
+            assert isinstance(await one(adapter, each), Accepted)
+            sent.append(each)
+
+    async with against(peer, window_size=1, answer_timeout_ms=10_000) as adapter:
+        busy = asyncio.create_task(sends(adapter, "+40722000001", "+40722000002", "+40722000003"))
+        await eventually_async(lambda: held, within_s=5)
+        waiting = [asyncio.create_task(sends(adapter, f"+4072200010{number}")) for number in range(4)]
+        for number in range(7):
+            await eventually_async(lambda: len(held) == number + 1, within_s=5)  # noqa: B023 - awaited here
+            held[number][0].answer(held[number][1])
+        await asyncio.gather(busy, *waiting)
+
+    assert sent[:6] == ["+40722000001", *(f"+4072200010{number}" for number in range(4)), "+40722000002"]
+
+
+async def test_a_text_that_is_begun_waits_for_no_more_than_one_other_at_each_part() -> None:
+    held: list[tuple[Connection, Pdu]] = []
+    peer = Peer({SUBMIT: lambda connection, pdu: held.append((connection, pdu))})
+    async with against(peer, window_size=1, answer_timeout_ms=10_000) as adapter:
+        long = asyncio.create_task(one(adapter, text="x" * 400))  # three parts
+        await eventually_async(lambda: held, within_s=5)
+        others = [asyncio.create_task(one(adapter)) for _ in range(6)]
+        for number in range(5):
+            await eventually_async(lambda: len(held) == number + 1, within_s=5)  # noqa: B023 - awaited here
+            held[number][0].answer(held[number][1])
+        assert isinstance(await long, Accepted)
+        for number in range(5, 9):
+            await eventually_async(lambda: len(held) == number + 1, within_s=5)  # noqa: B023 - awaited here
+            held[number][0].answer(held[number][1])
+        assert all(isinstance(each, Accepted) for each in await asyncio.gather(*others))
+
+
 async def test_a_window_that_stays_full_throttles() -> None:
     peer = Peer({SUBMIT: silent})
     async with against(peer, window_size=2, answer_timeout_ms=60_000) as adapter:
@@ -428,6 +467,18 @@ async def test_a_centre_that_hangs_up_on_every_bind_is_not_stormed() -> None:
         outcomes = [await one(adapter) for _ in range(20)]
     assert not any(isinstance(outcome, Accepted) for outcome in outcomes)
     assert (len(peer.binds) <= 3, peer.bound_most) == (True, 1)
+
+
+async def test_a_centre_that_refuses_every_submit_and_hangs_up_is_not_stormed() -> None:
+    def refuse_and_cut(connection: Connection, pdu: Pdu) -> None:
+        connection.answer(pdu, 0x08)  # ESME_RSYSERR
+        connection.writer.close()
+
+    peer = Peer({SUBMIT: refuse_and_cut})
+    async with against(peer) as adapter:
+        outcomes = [await one(adapter) for _ in range(20)]
+    assert not any(isinstance(outcome, Accepted) for outcome in outcomes)
+    assert len(peer.binds) <= 3
 
 
 async def test_an_unbind_is_answered_after_the_answers_that_are_owed_and_followed_by_a_new_bind() -> None:

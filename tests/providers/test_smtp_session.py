@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -242,6 +243,29 @@ async def test_a_mail_whose_time_is_over_before_it_can_be_handed_over_is_not(ver
 
     assert not any(line.startswith((b"From:", b"Subject:")) for line in seen)
     assert any(line.startswith(b"MAIL") for line in seen) is (verb == b"RCPT")
+
+
+async def test_a_large_mail_whose_time_is_over_while_it_is_carried_is_not_finished() -> None:
+    until_s, seen = monotonic() + 2.0, bytearray()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 slow\r\n")
+        while line := await reader.readline():
+            if line.startswith(b"DATA"):
+                writer.write(b"354 go\r\n")
+                await eventually_async(lambda: monotonic() > until_s, within_s=5)  # it reads nothing until then
+                with suppress(ConnectionError):
+                    while some := await reader.read(1 << 20):
+                        seen.extend(some)
+                return
+            writer.write(b"250 ok\r\n")
+
+    async with listening(serve) as port, opened(smtp_config(port)) as adapter:
+        large = submission("ann@example.org", text="a line of text\n" * 400_000)._replace(until_s=until_s)
+        assert await adapter.send([large]) == [TOO_LATE]
+
+    assert len(seen) > 65_536
+    assert not seen.endswith(b"\r\n.\r\n")
 
 
 QUICK: dict[str, Any] = {"connect_timeout_ms": 250, "greeting_timeout_ms": 250, "command_timeout_ms": 250}

@@ -47,12 +47,27 @@ class SetBack(SystemClock):
         return super().now_ms() - self.back_ms
 
 
+class Frozen(SystemClock):
+    """Two clocks of a process that is frozen for five seconds whenever it has looked at the wall clock."""
+
+    frozen_s = 0.0
+
+    def now_ms(self) -> int:
+        now_ms = super().now_ms()
+        self.frozen_s += 5
+        return now_ms
+
+    def monotonic_s(self) -> float:
+        return super().monotonic_s() + self.frozen_s
+
+
 class Accepting:
-    """A provider that takes everything, and notes when."""
+    """A provider that takes everything, and notes when, and until when it might have."""
 
     def __init__(self, clock: SystemClock) -> None:
         self._clock = clock
         self.called_at_ms: deque[int] = deque()
+        self.until_s: deque[float] = deque()
 
     def open(self) -> None:
         pass
@@ -62,6 +77,7 @@ class Accepting:
 
     async def send(self, batch: Sequence[Submission]) -> Sequence[Outcome]:
         self.called_at_ms.extend(self._clock.now_ms() for _ in batch)
+        self.until_s.extend(each.until_s for each in batch)
         return [Accepted("250") for _ in batch]
 
 
@@ -87,8 +103,8 @@ def calling(clock: SystemClock, codecs: Codecs = OURS) -> Iterator[tuple[Caller,
         events.close()
 
 
-def start(offset: int, due_at_ms: int, *, schema_id: int | None = None) -> Start:
-    value = OURS.outbound.encode_message(Message(head(), "ann@example.org"))
+def start(offset: int, due_at_ms: int, *, schema_id: int | None = None, **fields: object) -> Start:
+    value = OURS.outbound.encode_message(Message(head(**fields), "ann@example.org"))
     if schema_id is not None:
         value = registry_prefix(schema_id) + value[len(OURS.prefixes["OutboundMessage"]) :]
     return Start(Record(PLACE, offset, b"m-1", value, 0, None), facts(due_at_ms=due_at_ms), "first", Lane.NORMAL)
@@ -132,6 +148,16 @@ def test_what_a_clock_that_was_set_back_makes_due_much_later_gives_its_slot_back
     assert told[7].verdict.until_ms == due_at_ms
     assert isinstance(told[8], Answered)
     assert len(provider.called_at_ms) == 1
+
+
+def test_a_freeze_between_two_looks_at_the_clocks_puts_no_end_off() -> None:
+    clock = Frozen()
+    with calling(clock) as (caller, provider):
+        now_ms, before_s = clock.now_ms(), clock.monotonic_s()
+        caller.submit([start(7, now_ms, end_at_ms=now_ms + 10_000)])
+        assert isinstance(results(caller, 1)[7], Answered)
+
+    assert provider.until_s[0] <= before_s + 5 + 10  # one freeze, as it was handed over, was before it was judged
 
 
 @pytest.mark.parametrize("hangs", [False, True], ids=["refuses", "hangs"])

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from processor.codec.assembly import open_codecs
 from processor.kafka.reliable import Reliable
 from processor.metrics import REGISTRY, know
+from processor.providers.webhooks.call import AHEAD_MS
 from processor.providers.webhooks.reading import REPORTS_MAX
 from processor.stages.tracking.reported import publisher
 from processor.stages.tracking.spent import Spent
@@ -302,3 +303,11 @@ async def test_receipts_of_a_call_are_on_their_topic_when_it_is_answered(cluster
     assert len(places) == 8
     assert all(len(partitions) == 1 for partitions in places.values())
     assert all(key.startswith(b"P/") for key in places)
+
+
+def test_a_token_of_a_clock_that_is_ahead_is_remembered_until_its_own_time_is_over() -> None:
+    spent = Spent()
+    assert spent.fits("P", "token", b"a", now_ms=0, window_ms=1_000)
+
+    assert not spent.fits("P", "token", b"b", now_ms=1_000 + AHEAD_MS, window_ms=1_000)
+    assert spent.fits("P", "token", b"b", now_ms=1_001 + AHEAD_MS, window_ms=1_000)

@@ -131,7 +131,8 @@ class SmppAdapter:
         """Submit a later part; one that the centre asks to send more slowly was not taken, and goes once more."""
         loop = asyncio.get_running_loop()
         while True:
-            answer = await session.link.submit(pdu, until_s=until_s, answer_s=max(until_s - loop.time(), 0))
+            answer_s = max(until_s - loop.time(), 0)
+            answer = await session.link.submit(pdu, until_s=until_s, answer_s=answer_s, goes_on=True)
             outcome = parse(answer, parts, self._config)
             if not isinstance(outcome, Throttled) or loop.time() + SLOWER_S >= until_s:
                 return outcome

@@ -135,4 +135,4 @@ class Keeper:
             await session.over()
         finally:
             self._session = None
-        return session.link.has_answered or asyncio.get_running_loop().time() - began_s >= WORKED_S
+        return session.link.has_taken or asyncio.get_running_loop().time() - began_s >= WORKED_S

@@ -49,7 +49,7 @@ class Link(asyncio.Protocol):
 
     def __init__(self, *, window: int, on_deliver: Callable[[Pdu], None]) -> None:
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.has_answered = False  # a submit
+        self.has_taken = False  # a submit
         self.heard_at_s = 0.0  # the event loop's clock
         self._loop = asyncio.get_running_loop()
         self._window = window
@@ -60,6 +60,7 @@ class Link(asyncio.Protocol):
         self._open: dict[int, Open] = {}
         self._asked: dict[int, asyncio.Future[Pdu | None]] = {}
         self._waiting: deque[asyncio.Future[None]] = deque()
+        self._promised = 0  # places that are those of who was woken, and has not run yet
         self._is_paused = False
         self._unbound_by: Pdu | None = None
 
@@ -74,15 +75,17 @@ class Link(asyncio.Protocol):
         """How many submits are without an answer."""
         return len(self._open)
 
-    async def submit(self, pdu: bytes, *, until_s: float, answer_s: float) -> Pdu | Broken | None:
+    async def submit(
+        self, pdu: bytes, *, until_s: float, answer_s: float, goes_on: bool = False
+    ) -> Pdu | Broken | None:
         """
         Send a submit_sm and return its answer; None if no place in the window came free before *until_s*.
 
+        Who waits for a place is served in turn; what *goes_on*, with a later part of a text that is begun, comes next.
         *answer_s* seconds are given to the answer. Broken tells whether the PDU had left.
         """
-        while self.is_usable and not self._has_room:
-            if not await self._room(until_s):
-                return None
+        if self.is_usable and not self._has_room(goes_on=goes_on) and not await self._room(until_s, goes_on=goes_on):
+            return None
         if not self.is_usable:
             return NOT_SENT
         sequence = self._next_sequence()
@@ -184,7 +187,7 @@ class Link(asyncio.Protocol):
         place = self._open.pop(pdu.sequence, None)
         if place is None:
             return
-        self.has_answered = True
+        self.has_taken = self.has_taken or pdu.status == 0
         place.timer.cancel()
         if not place.answer.done():
             place.answer.set_result(pdu)
@@ -239,14 +242,17 @@ class Link(asyncio.Protocol):
 
     # The window.
 
-    @property
-    def _has_room(self) -> bool:
-        return len(self._open) < self._window and not self._is_paused
+    def _has_room(self, *, goes_on: bool) -> bool:
+        return (goes_on or not self._waiting) and self._places > 0 and not self._is_paused
 
-    async def _room(self, until_s: float) -> bool:
-        """Wait for a place, or for the end; False when the time is up."""
+    @property
+    def _places(self) -> int:
+        return self._window - len(self._open) - self._promised
+
+    async def _room(self, until_s: float, *, goes_on: bool) -> bool:
+        """Wait for a place, which is the caller's if it takes it at once, or for the end; False when the time is up."""
         waiter: asyncio.Future[None] = self._loop.create_future()
-        self._waiting.append(waiter)
+        (self._waiting.appendleft if goes_on else self._waiting.append)(waiter)
         is_woken = False
         try:
             async with asyncio.timeout_at(until_s):
@@ -255,6 +261,8 @@ class Link(asyncio.Protocol):
         except TimeoutError:
             pass
         finally:
+            if waiter.done() and not waiter.cancelled():
+                self._promised -= 1
             if not is_woken:
                 with suppress(ValueError):
                     self._waiting.remove(waiter)
@@ -262,12 +270,11 @@ class Link(asyncio.Protocol):
         return is_woken
 
     def _wake(self, *, everybody: bool = False) -> None:
-        places = len(self._waiting) if everybody else self._window - len(self._open)
-        while self._waiting and (everybody or (places > 0 and not self._is_paused)):
+        while self._waiting and (everybody or (self._places > 0 and not self._is_paused)):
             waiter = self._waiting.popleft()
             if not waiter.done():
                 waiter.set_result(None)
-                places -= 1
+                self._promised += 1
 
     def _next_sequence(self) -> int:
         """§3.2: 1 to 0x7FFFFFFF, then again; never one whose answer is still to come."""

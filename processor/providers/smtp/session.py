@@ -145,6 +145,8 @@ class Session:
             if monotonic() >= mail.until_s:
                 return Unfit.LATE
             last = await self._all_but_last(mail.content)
+            if monotonic() >= mail.until_s:  # without its last bytes it is no mail
+                return Unfit.LATE
             stage = Stage.HAND_OVER
             (reply,) = await self.line.ask(last, 1, self._config.answer_timeout_ms)
         except Cut:

@@ -12,7 +12,7 @@ from processor.codec.errors import RegistryUnavailable, TooLarge, Unreadable
 from processor.codec.outbound import OutboundCodec
 from processor.core.clock import Clock, Zones
 from processor.core.judge import Judge
-from processor.core.message import Facts, Head, Message
+from processor.core.message import Head, Message
 from processor.core.outcome import Outcome, Unknown
 from processor.core.plan import Plan
 from processor.core.verdict import Dispatch, End, Wait
@@ -222,6 +222,8 @@ class Caller:
             self._pump(line)
 
     def _fill(self, line: Line, batch: Batch) -> None:
+        # This clock first: what comes between the two, such as a freeze, brings a message's end nearer and not off.
+        now_s = self._clock.monotonic_s()
         now_ms = self._clock.now_ms()
         most = min(line.provider.bulk_size, line.slots - line.in_flight)
         while line.queue and len(batch) < most:
@@ -229,7 +231,7 @@ class Caller:
             if start.lane is Lane.EXPRESS:
                 most = 1  # express never waits for company
             try:
-                due = self._judged(start, now_ms)
+                due = self._judged(start, now_ms, now_s)
             except Exception as bug:  # noqa: BLE001 - the boundary, before a provider is called
                 self._note(bug, start)
                 self._hand_in(Refused(start, None, Reason.INTERNAL, None))
@@ -238,7 +240,7 @@ class Caller:
             if due is not None:
                 batch.append(due)
 
-    def _judged(self, start: Start, now_ms: int) -> Due | None:
+    def _judged(self, start: Start, now_ms: int, now_s: float) -> Due | None:
         """Return the message if it may go at this instant; else hand in why not."""
         if self._leaves(start):
             self._back(start)
@@ -256,7 +258,9 @@ class Caller:
         if isinstance(verdict, Dispatch):
             stopped = self._stopped(message, start, verdict, now_ms)
             if not isinstance(stopped, Wait | End):
-                return Due(start, message, stopped, self._until_s(message.head, start.facts, verdict, now_ms))
+                until_ms = self._judge.until_ms(message.head, start.facts, verdict, now_ms=now_ms)
+                until_s = inf if until_ms is None else now_s + (until_ms - now_ms) / 1_000
+                return Due(start, message, stopped, until_s)
             verdict = stopped
         if isinstance(verdict, Wait) and verdict.until_ms - now_ms < _NEARLY_DUE_MS:
             self._wait_out(start, verdict.until_ms - self._clock.now_ms())
@@ -287,10 +291,6 @@ class Caller:
             return
         self._lines[start.provider].queue.append(start)
         self._pump(self._lines[start.provider])
-
-    def _until_s(self, head: Head, facts: Facts, go: Dispatch, now_ms: int) -> float:
-        until_ms = self._judge.until_ms(head, facts, go, now_ms=now_ms)
-        return inf if until_ms is None else self._clock.monotonic_s() + (until_ms - now_ms) / 1_000
 
     def _stopped(self, message: Message, start: Start, go: Dispatch, now_ms: int) -> Wait | End | Missing:
         """Return what keeps a message from going whose time it is, else the recipients that it goes without."""

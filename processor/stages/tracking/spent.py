@@ -4,6 +4,8 @@ from collections import OrderedDict
 from hashlib import blake2b
 from typing import Final
 
+from processor.providers.webhooks.call import AHEAD_MS
+
 TOKENS_MAX: Final = 100_000
 
 
@@ -16,10 +18,14 @@ class Spent:
         self._bodies: OrderedDict[bytes, tuple[bytes, int]] = OrderedDict()  # in the order in which they came
 
     def fits(self, provider: str, token: str, body: bytes, *, now_ms: int, window_ms: int) -> bool:
-        """Return whether *token* is new or came with the same *body*: a provider asks again if it heard no answer."""
+        """
+        Return whether *token* is new or came with the same *body*: a provider asks again if it heard no answer.
+
+        What was signed with it counts for *window_ms* from its own time on, which may be as much ahead as is allowed.
+        """
         key = _digest(f"{provider}/{token}".encode("utf-8", "surrogatepass"))
         self._forget(now_ms)
-        digest, _ = self._bodies.setdefault(key, (_digest(body), now_ms + window_ms))
+        digest, _ = self._bodies.setdefault(key, (_digest(body), now_ms + window_ms + AHEAD_MS))
         return digest == _digest(body)
 
     def __len__(self) -> int:
