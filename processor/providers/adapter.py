@@ -12,10 +12,15 @@ from processor.core.plan import PLAIN_FORM, Form
 from processor.core.words import Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from processor.core.message import Message
     from processor.core.outcome import Outcome
+
+
+def never() -> bool:
+    """Tell of what nothing stops."""
+    return False
 
 
 class Submission(NamedTuple):
@@ -26,11 +31,12 @@ class Submission(NamedTuple):
     recipients: tuple[int, ...] | None = None  # indexes into to, cc, bcc in that order; None is all
     form: Form = PLAIN_FORM  # what its channel asks for
     until_s: float = inf  # on time.monotonic(): no byte of it may leave from then on, however long connecting takes
+    is_stopped: Callable[[], bool] = never  # recalled meanwhile, or suppressed: nor may any then
 
     @property
     def is_over(self) -> bool:
-        """Tell whether it is too late to hand the message over."""
-        return monotonic() >= self.until_s
+        """Tell whether it is too late to hand the message over; to be asked right before."""
+        return monotonic() >= self.until_s or self.is_stopped()
 
 
 TOO_LATE: Final = Deferred(Reason.PAST_END, stage=Stage.PREPARE)

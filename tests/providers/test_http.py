@@ -397,8 +397,11 @@ async def test_what_is_no_answer_is_unknown(raw: bytes) -> None:
     assert await outcome_from(answering(raw)) == Unknown(Reason.ANSWER_MISSING)
 
 
+@pytest.mark.parametrize("stopped", [False, True])
 @pytest.mark.parametrize("bulk", [False, True])
-async def test_what_is_over_before_it_can_be_handed_over_is_left_out_and_the_rest_goes(*, bulk: bool) -> None:
+async def test_what_is_over_before_it_can_be_handed_over_is_left_out_and_the_rest_goes(
+    *, bulk: bool, stopped: bool
+) -> None:
     bodies: list[bytes] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -409,7 +412,7 @@ async def test_what_is_over_before_it_can_be_handed_over_is_left_out_and_the_res
 
     form: dict[str, Any] = {"body": {"all": "{{ items }}"}, "item": {"id": "{{ message_id }}"}} if bulk else {}
     batch = [submission("ann@example.org", message_id=f"m-{number}") for number in range(3)]
-    batch[1] = batch[1]._replace(until_s=monotonic())
+    batch[1] = batch[1]._replace(is_stopped=lambda: True) if stopped else batch[1]._replace(until_s=monotonic())
     async with listening(serve) as port, opened(http_config(f"http://127.0.0.1:{port}/", **form)) as adapter:
         outcomes = await adapter.send(batch)
 

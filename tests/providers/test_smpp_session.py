@@ -76,6 +76,27 @@ async def test_a_text_whose_time_is_over_while_the_window_is_full_is_not_submitt
     assert len(peer.submits) == 1
 
 
+async def test_a_text_that_is_recalled_while_it_waits_for_a_place_leaves_it_to_the_next() -> None:
+    held: list[tuple[Connection, Pdu]] = []
+    peer = Peer({SUBMIT: lambda connection, pdu: held.append((connection, pdu))})
+    async with against(peer, window_size=1, answer_timeout_ms=10_000) as adapter:
+        first = asyncio.create_task(one(adapter))
+        await eventually_async(lambda: held, within_s=5)
+        waiting = submission(ANN)._replace(is_stopped=lambda: len(held) > 0 and held[0][1].sequence in answered)
+        answered: set[int] = set()
+        recalled = asyncio.create_task(adapter.send([waiting]))
+        await asyncio.sleep(0)
+        next_one = asyncio.create_task(one(adapter))
+        await asyncio.sleep(0)
+        answered.add(held[0][1].sequence)
+        held[0][0].answer(held[0][1])
+        assert isinstance(await first, Accepted)
+        assert await recalled == [TOO_LATE]
+        await eventually_async(lambda: len(held) == 2, within_s=5)
+        held[1][0].answer(held[1][1])
+        assert isinstance(await next_one, Accepted)
+
+
 async def test_a_message_goes_out_as_configured() -> None:
     peer = Peer()
     settings: dict[str, Any] = {"source_addr": "BANK", "system_type": "t", "password": PASSWORD, "service_type": "CMT"}

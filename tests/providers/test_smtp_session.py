@@ -226,8 +226,29 @@ async def test_the_mails_of_a_batch_do_not_wait_for_one_another() -> None:
 
 
 @pytest.mark.parametrize("verb", [b"EHLO", b"RCPT"])
+async def test_a_mail_that_is_recalled_before_it_can_be_handed_over_is_not(verb: bytes) -> None:
+    seen = list[bytes]()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 here\r\n")
+        while line := await reader.readline():
+            seen.append(line)
+            writer.write(b"354 go\r\n" if line.startswith(b"DATA") else b"250 ok\r\n")
+
+    def is_stopped() -> bool:
+        return any(line.startswith(verb) for line in seen)
+
+    async with listening(serve) as port, opened(smtp_config(port)) as adapter:
+        recalled = submission("ann@example.org")._replace(is_stopped=is_stopped)
+        assert await adapter.send([recalled]) == [TOO_LATE]
+
+    assert not any(line.startswith((b"From:", b"Subject:")) for line in seen)
+    assert any(line.startswith(b"MAIL") for line in seen) is (verb == b"RCPT")
+
+
+@pytest.mark.parametrize("verb", [b"EHLO", b"RCPT"])
 async def test_a_mail_whose_time_is_over_before_it_can_be_handed_over_is_not(verb: bytes) -> None:
-    until_s, seen = monotonic() + 0.2, list[bytes]()
+    until_s, seen = monotonic() + 1.0, list[bytes]()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"220 slow\r\n")

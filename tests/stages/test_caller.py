@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
+import threading
 from collections import deque
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
@@ -12,16 +14,21 @@ import pytest
 from processor.codec.assembly import Codecs, open_codecs
 from processor.codec.framing import Framing, registry_prefix
 from processor.codec.registry import Registry
+from processor.core.control import RECALL, control_key
+from processor.core.controls import Controls
+from processor.core.events import Control
 from processor.core.message import Message
 from processor.core.outcome import Accepted
 from processor.core.tiers import tier_for
-from processor.core.verdict import Wait
-from processor.core.words import Lane
+from processor.core.verdict import End, Wait
+from processor.core.words import Lane, Reason, Status
+from processor.providers.adapter import TOO_LATE
 from processor.stages.clock import SystemClock
 from processor.stages.dispatch.caller import Caller
 from processor.stages.dispatch.calls import Answered, Lease, Start, Withdrawn
 from processor.stages.dispatch.event_loop import EventLoop
 from processor.stages.dispatch.lines import Line
+from processor.stages.dispatch.stopping import Stops
 from processor.stages.record import Record
 from tests.core.worlds import facts, head, plan, zones
 from tests.support.eventually import eventually
@@ -81,10 +88,27 @@ class Accepting:
         return [Accepted("250") for _ in batch]
 
 
+class Connecting(Accepting):
+    """One that takes its time to connect, and then asks once more, as adapters do."""
+
+    def __init__(self, clock: SystemClock) -> None:
+        super().__init__(clock)
+        self.is_connecting, self.is_connected = threading.Event(), threading.Event()
+
+    async def send(self, batch: Sequence[Submission]) -> Sequence[Outcome]:
+        self.is_connecting.set()
+        await asyncio.to_thread(self.is_connected.wait)
+        going = [each for each in batch if not each.is_over]
+        await super().send(going)
+        return [TOO_LATE if each.is_over else Accepted("250") for each in batch]
+
+
 @contextmanager
-def calling(clock: SystemClock, codecs: Codecs = OURS) -> Iterator[tuple[Caller, Accepting]]:
+def calling(
+    clock: SystemClock, codecs: Codecs = OURS, provider: Accepting | None = None, stops: Stops | None = None
+) -> Iterator[tuple[Caller, Accepting]]:
     """Have a caller of one provider at work."""
-    events, lease, provider = EventLoop(), Lease(clock.monotonic_s), Accepting(clock)
+    events, lease, provider = EventLoop(), Lease(clock.monotonic_s), provider or Accepting(clock)
     lease.renew(clock.monotonic_s() + 60)
     world = plan()
     caller = Caller(
@@ -96,6 +120,7 @@ def calling(clock: SystemClock, codecs: Codecs = OURS) -> Iterator[tuple[Caller,
         zones=zones,
         lease=lease,
         errors_per_minute_max=0,
+        stops=stops,
     )
     try:
         yield caller, provider
@@ -108,6 +133,9 @@ def start(offset: int, due_at_ms: int, *, schema_id: int | None = None, **fields
     if schema_id is not None:
         value = registry_prefix(schema_id) + value[len(OURS.prefixes["OutboundMessage"]) :]
     return Start(Record(PLACE, offset, b"m-1", value, 0, None), facts(due_at_ms=due_at_ms), "first", Lane.NORMAL)
+
+
+RECALL_OF_SPRING: Final = Control(RECALL, "campaign", None, None, "spring", None, None, 1, "operator")
 
 
 def results(caller: Caller, count: int, *, within_s: float = 5.0) -> dict[int, Result]:
@@ -157,7 +185,24 @@ def test_a_freeze_between_two_looks_at_the_clocks_puts_no_end_off() -> None:
         caller.submit([start(7, now_ms, end_at_ms=now_ms + 10_000)])
         assert isinstance(results(caller, 1)[7], Answered)
 
-    assert provider.until_s[0] <= before_s + 5 + 10  # one freeze, as it was handed over, was before it was judged
+    assert provider.until_s[0] < before_s + 5 + 10 + 1  # a freeze as it was handed over was before it was judged
+
+
+def test_what_is_recalled_while_its_adapter_connects_is_not_handed_over() -> None:
+    clock, controls = SystemClock(), Controls()
+    controls.whole = True
+    provider = Connecting(clock)
+    with calling(clock, provider=provider, stops=Stops(controls, plan(), b"key")) as (caller, _):
+        caller.submit([start(7, clock.now_ms(), campaign_id="spring"), start(8, clock.now_ms())])
+        assert provider.is_connecting.wait(5)
+        controls.take(control_key(RECALL_OF_SPRING), RECALL_OF_SPRING)
+        provider.is_connected.set()
+        told = results(caller, 2)
+
+    assert isinstance(told[7], Withdrawn)
+    assert told[7].verdict == End(Status.CANCELLED, Reason.RECALLED)
+    assert isinstance(told[8], Answered)
+    assert len(provider.called_at_ms) == 1
 
 
 @pytest.mark.parametrize("hangs", [False, True], ids=["refuses", "hangs"])

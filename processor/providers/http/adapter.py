@@ -65,7 +65,7 @@ class HttpAdapter:
         request = self._requests.build(batch, now_ms=self._now_ms())
         if not isinstance(request, Request):
             return [request] if len(batch) == 1 else await self._alone(batch)
-        answer = await self._wire.exchange(request, until_s=min(asked.until_s for asked in batch))
+        answer = await self._wire.exchange(request, is_over=lambda: any(asked.is_over for asked in batch))
         if answer is None:
             return await _completed(batch, [TOO_LATE if asked.is_over else None for asked in batch], self._called)
         if isinstance(answer, Broken):

@@ -11,18 +11,16 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from dataclasses import dataclass, field
-from math import inf
-from time import monotonic
 from typing import TYPE_CHECKING, Final, cast
 
 from processor.core.outcome import Stage
-from processor.providers.adapter import Broken
+from processor.providers.adapter import Broken, never
 from processor.providers.http.reading import Answer, Malformed, Reading
 from processor.providers.names import Lookups
 from processor.providers.trust import trusting
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from yarl import URL
 
@@ -149,15 +147,15 @@ class Wire:
         self._lookups = Lookups()
         self._kept: deque[Line] = deque()  # the one that was used last is at the end
 
-    async def exchange(self, request: Request, *, until_s: float = inf) -> Answer | Broken | None:
-        """Send *request*; what breaks is a value. None: nothing was sent before `time.monotonic` came to *until_s*."""
+    async def exchange(self, request: Request, *, is_over: Callable[[], bool] = never) -> Answer | Broken | None:
+        """Send *request*; what breaks is a value. None: it was over before anything was sent."""
         raw = self._raw(request)
         try:
             line = await self._line()
         except (OSError, UnicodeError):  # a time-out is one; what is no name at all
             return Broken(Stage.CONNECT)
         try:
-            if monotonic() >= until_s:
+            if is_over():
                 return None
             return await line.ask(raw, self._config.answer_timeout_ms / 1_000)
         finally:

@@ -112,7 +112,9 @@ class SmppAdapter:
         patience_s = self._config.answer_timeout_ms / 1000
         first, *others = parts.pdus
         room_s = min(patience_s, submission.until_s - monotonic())
-        answer = await session.link.submit(first, until_s=loop.time() + room_s, answer_s=patience_s)
+        answer = await session.link.submit(
+            first, until_s=loop.time() + room_s, answer_s=patience_s, is_over=lambda: submission.is_over
+        )
         if answer is None and submission.is_over:
             return TOO_LATE
         outcome = parse(answer, parts, self._config)

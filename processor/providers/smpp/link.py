@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 from processor.core.outcome import Stage
-from processor.providers.adapter import Broken
+from processor.providers.adapter import Broken, never
 from processor.providers.smpp.codes import RINVCMDID
 from processor.providers.smpp.pdu import (
     RESPONSE,
@@ -76,10 +76,16 @@ class Link(asyncio.Protocol):
         return len(self._open)
 
     async def submit(
-        self, pdu: bytes, *, until_s: float, answer_s: float, goes_on: bool = False
+        self,
+        pdu: bytes,
+        *,
+        until_s: float,
+        answer_s: float,
+        goes_on: bool = False,
+        is_over: Callable[[], bool] = never,
     ) -> Pdu | Broken | None:
         """
-        Send a submit_sm and return its answer; None if no place in the window came free before *until_s*.
+        Send a submit_sm and return its answer; None if it had no place in the window by *until_s*, or *is_over* then.
 
         Who waits for a place is served in turn; what *goes_on*, with a later part of a text that is begun, comes next.
         *answer_s* seconds are given to the answer. Broken tells whether the PDU had left.
@@ -88,6 +94,9 @@ class Link(asyncio.Protocol):
             return None
         if not self.is_usable:
             return NOT_SENT
+        if is_over():
+            self._wake()  # the place is the next one's
+            return None
         sequence = self._next_sequence()
         answer: asyncio.Future[Pdu | Broken] = self._loop.create_future()
         self._open[sequence] = Open(answer, self._loop.call_later(answer_s, self._lapsed, sequence))

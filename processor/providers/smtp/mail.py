@@ -15,15 +15,17 @@ from email.utils import format_datetime
 from functools import lru_cache
 from hashlib import blake2b
 from math import inf
+from time import monotonic
 from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import quote
 
 from processor.core.words import Reason
+from processor.providers.adapter import never
 from processor.providers.content import refused, rejected, visible, wire_address
 from processor.providers.smtp import header
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from processor.core.message import Attachment, Message
     from processor.core.outcome import Rejected
@@ -55,7 +57,12 @@ class Mail(NamedTuple):
     size_bytes: int  # without the stuffed dots, as RFC 1870 §6.3 counts
     eight_bit: bool = False  # the body needs 8BITMIME
     utf8: bool = False  # an address needs SMTPUTF8
-    until_s: float = inf  # as in Submission
+    until_s: float = inf  # as in Submission, and so is the next
+    is_stopped: Callable[[], bool] = never
+
+    def is_over(self) -> bool:
+        """Tell whether it is too late to hand it over; the answer changes."""
+        return monotonic() >= self.until_s or self.is_stopped()
 
     def __repr__(self) -> str:
         """Tell the size alone: the rest is somebody's address and content."""
@@ -103,6 +110,7 @@ def build(
         eight_bit=part.eight_bit,
         utf8=utf8,
         until_s=submission.until_s,
+        is_stopped=submission.is_stopped,
     )
 
 

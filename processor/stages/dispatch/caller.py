@@ -18,7 +18,7 @@ from processor.core.plan import Plan
 from processor.core.verdict import Dispatch, End, Wait
 from processor.core.words import Lane, Reason
 from processor.kafka.committed import Place
-from processor.providers.adapter import TOO_LATE, Submission
+from processor.providers.adapter import TOO_LATE, Submission, never
 from processor.stages.boundary import Boundary, TooManyErrors
 from processor.stages.dispatch.calls import Answered, Lease, Refused, Result, Start, Withdrawn
 from processor.stages.dispatch.event_loop import EventLoop
@@ -332,12 +332,17 @@ class Caller:
         took_s = self._clock.monotonic_s() - began_s
         for (start, message, missing, _), answered in zip(batch, outcomes, strict=True):
             if answered is TOO_LATE:
-                verdict = self._judge(message.head, start.facts, now_ms=self._clock.now_ms())
-                self.results.append(Withdrawn(start, message.head, None if isinstance(verdict, Dispatch) else verdict))
+                self.results.append(Withdrawn(start, message.head, self._why_late(start, message)))
                 continue
             outcome = widened(answered, message, missing) if missing else answered
             self.results.append(Answered(start, message.head, outcome, called_at_ms, began_s, took_s, missing))
         self._wake_up()
+
+    def _why_late(self, start: Start, message: Message) -> Wait | End | None:
+        now_ms = self._clock.now_ms()
+        verdict = self._judge(message.head, start.facts, now_ms=now_ms)
+        found = self._stopped(message, start, verdict, now_ms) if isinstance(verdict, Dispatch) else verdict
+        return found if isinstance(found, Wait | End) else None
 
     async def _outcomes(self, worker: Worker) -> Sequence[Outcome]:
         batch = worker.batch
@@ -358,8 +363,17 @@ class Caller:
     def _submission(self, due: Due) -> Submission:
         facts, message = due.start.facts, due.message
         channel = self._plan.channels[message.head.channel]  # `judge` has seen that there is one
-        submission = Submission(message, facts.attempt + 1, facts.open_recipients, channel.form, due.until_s)
+        is_stopped = never if self._stops is None else partial(self._is_stopped, self._stops, due)
+        submission = Submission(
+            message, facts.attempt + 1, facts.open_recipients, channel.form, due.until_s, is_stopped
+        )
         return reduced(submission, due.missing) if due.missing else submission
+
+    def _is_stopped(self, stops: Stops, due: Due) -> bool:
+        """Tell whether a message may go no more as it was judged: adapters take time to connect, and ask again."""
+        start = due.start
+        go = Dispatch(start.provider, start.lane)
+        return stops.of(due.message, start.facts, go, self._clock.now_ms()) != due.missing
 
     def _note(self, bug: Exception, start: Start) -> None:
         try:
