@@ -147,8 +147,9 @@ def test_two_loops_share_a_topic_without_forwarding_anything_twice(cluster: Clus
         for number in range(4):
             cluster.put(topic, [b"a%d" % n for n in range(200)], number)
         eventually(lambda: first.decided, within_s=20)
-        with forwarding(cluster, group, topic, second, slot="1"):
+        with forwarding(cluster, group, topic, second, slot="1") as other:
             eventually(lambda: len(values(cluster, to)) == 800, within_s=20)
+            eventually(lambda: other._partitions, within_s=20)  # else the first may decide what comes now, too
             for number in range(4):
                 cluster.put(topic, [b"b%d" % n for n in range(50)], number)
             eventually(lambda: second.decided, within_s=20)
