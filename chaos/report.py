@@ -15,7 +15,7 @@ from chaos.strikes import Strike, met
 from processor.sandbox.versions import versions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 DOCS: Final = Path(__file__).parent.parent / "docs"
 RESULTS: Final = DOCS / "reliability.json"
@@ -67,12 +67,12 @@ class Run:
         return cls(**kept | {"found": found, "strikes": strikes})
 
 
-def table(found: Iterable[Findings]) -> list[str]:
-    """Return the rows of some drills."""
+def table(found: Iterable[Findings], *, not_told: Collection[str] = ()) -> list[str]:
+    """Return the rows of some drills; nothing is said of the columns *not_told*."""
     names = ["fault", "messages", *COLUMNS, "in doubt", "extra calls", "drained after", "slowest password"]
     lines = [f"| {' | '.join(names)} |", f"|{' --- |' * len(names)}"]
     for each in found:
-        counts = [each.count(breaches) for breaches in COLUMNS.values()]
+        counts = ["–" if name in not_told else each.count(breaches) for name, breaches in COLUMNS.items()]
         costs = [each.in_doubt, each.extra_calls, f"{each.drain_s:.1f} s", f"{each.password_worst_ms / 1_000:.1f} s"]
         lines.append(f"| {' | '.join(map(str, [each.name, each.messages, *counts, *costs]))} |")
     return lines
@@ -109,8 +109,12 @@ def _kept() -> dict[str, Run]:
 def _told(run: Run) -> Iterator[str]:
     yield f"{run.on}, seed {run.seed}. {', '.join(f'{name} {number}' for name, number in run.versions.items())}."
     yield from ("", "```", run.command, "```")
+    not_told = () if run.strikes else ("did not strike",)
+    if not_told:
+        yield from ("", "An earlier run, with a smaller load: whether its faults struck was not looked at.")
     for nodes, rows in run.found.items():
-        yield from ("", f"### {'One node' if nodes == '1' else f'{nodes} nodes'}", "", *table(rows), *growth(rows))
+        title = "One node" if nodes == "1" else f"{nodes} nodes"
+        yield from ("", f"### {title}", "", *table(rows, not_told=not_told), *growth(rows))
         for name, strikes in run.strikes.get(nodes, {}).items():
             if len({each.fault for each in strikes}) > 1:
                 yield from ("", f"`{name}`: {met(strikes)}.")
