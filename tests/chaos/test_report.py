@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from chaos.checks import Findings
 from chaos.report import COLUMNS, Run, _told, table
-from chaos.strikes import Strike
+
+if TYPE_CHECKING:
+    from chaos.strikes import Strike
 
 FOUND = Findings("killed", 856, {"SENT": 856}, 3, 1, 2.5, 1_200, {}, {})
 
