@@ -2,8 +2,9 @@
 Memory and descriptors of the members over a long drill (Linux), and whether they grow.
 
 Members need the first third to reach their working size. Of the rest the last third is held against the first: memory
-by the least that there was in each, for it comes in steps and is seldom given back; descriptors by the lower quartile,
-for connections come and go with the faults.
+by the least that there was in each, for it comes in steps and is seldom given back; descriptors by the lower quartile.
+But for sockets: how many are connected is up to the faults of these minutes. They are judged by the least that there
+was in each half of the rest, which has moments in which all were cut, and only those are left that nobody closes.
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ from __future__ import annotations
 import threading
 import time
 from collections import defaultdict
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
+from math import inf
 from pathlib import Path
 from statistics import quantiles
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -32,7 +35,7 @@ LONG_MIN: Final = 20.0
 
 MEMORY_KIB_MAX: Final = 4_096
 FILES_MAX: Final = 5
-"""Growth that is allowed, in all; quartiles of members that keep their descriptors differ by 4 at most."""
+"""Growth that is allowed, in all; quartiles of members that keep what they have differ by 4 at most."""
 
 
 class Sample(NamedTuple):
@@ -40,7 +43,8 @@ class Sample(NamedTuple):
 
     at_s: float
     memory_kib: int
-    files: int
+    sockets: int
+    others: int  # descriptors of anything else
 
 
 class Growth(NamedTuple):
@@ -50,7 +54,7 @@ class Growth(NamedTuple):
     memory_kib_more: int
     memory_kib_per_min: float
     files: int
-    files_more: int
+    files_more: int  # of sockets, or of others, whichever grew by more
 
     @property
     def is_flat(self) -> bool:
@@ -108,24 +112,46 @@ class Samples:
                 home = Path(f"/proc/{child.pid}")
                 try:
                     pages = int((home / "statm").read_text(encoding="ascii").split()[1])
-                    files = sum(1 for _ in (home / "fd").iterdir())
+                    sockets, others = descriptors(home / "fd")
                 except (OSError, IndexError):  # it is over
                     continue
                 if pages:  # else it is over, and nobody has asked for its exit code yet
                     at_s = time.monotonic() - self._began_s
-                    self.taken[name, child.pid].append(Sample(at_s, pages * PAGE_KIB, files))
+                    self.taken[name, child.pid].append(Sample(at_s, pages * PAGE_KIB, sockets, others))
+
+
+def descriptors(folder: Path) -> tuple[int, int]:
+    """Return how many sockets a process has open, and how many descriptors of anything else. Raises `OSError`."""
+    sockets = others = 0
+    for each in folder.iterdir():
+        with suppress(FileNotFoundError):  # closed meanwhile
+            if str(each.readlink()).startswith("socket:"):
+                sockets += 1
+            else:
+                others += 1
+    return sockets, others
 
 
 def growth(samples: Sequence[Sample], lasted_s: float) -> Growth:
     """Return how a process grew in a drill that lasted so long."""
     part_s = lasted_s * 2 / 9
-    early = [each for each in samples if lasted_s / 3 <= each.at_s < lasted_s / 3 + part_s]
-    late = [each for each in samples if each.at_s >= lasted_s - part_s]
-    memory_kib, files = min(each.memory_kib for each in late), _quartile(late)
+    early = _between(samples, lasted_s / 3, lasted_s / 3 + part_s)
+    late = _between(samples, lasted_s - part_s, inf)
+    memory_kib, others = min(each.memory_kib for each in late), _others(late)
     more_kib = memory_kib - min(each.memory_kib for each in early)
     per_min = round(more_kib * 60 / (2 * part_s), 1)  # from the middle of one to the middle of the other
-    return Growth(memory_kib, more_kib, per_min, files, files - _quartile(early))
+    sockets = _sockets(_between(samples, lasted_s * 2 / 3, inf))
+    sockets_more = sockets - _sockets(_between(samples, lasted_s / 3, lasted_s * 2 / 3))
+    return Growth(memory_kib, more_kib, per_min, sockets + others, max(sockets_more, others - _others(early)))
 
 
-def _quartile(samples: Sequence[Sample]) -> int:
-    return round(quantiles((each.files for each in samples), n=4)[0])
+def _between(samples: Sequence[Sample], from_s: float, until_s: float) -> Sequence[Sample]:
+    return [each for each in samples if from_s <= each.at_s < until_s]
+
+
+def _sockets(samples: Sequence[Sample]) -> int:
+    return min(each.sockets for each in samples)
+
+
+def _others(samples: Sequence[Sample]) -> int:
+    return round(quantiles((each.others for each in samples), n=4)[0])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 from dataclasses import dataclass
 from itertools import count
+from pathlib import Path
 
-from chaos.samples import FILES_MAX, MEMORY_KIB_MAX, Growth, Sample, Samples, growth
+from chaos.samples import FILES_MAX, MEMORY_KIB_MAX, Growth, Sample, Samples, descriptors, growth
 
 MINUTES = 30
 LASTED_S = MINUTES * 60.0
@@ -14,17 +16,19 @@ PARTS_APART_MIN = MINUTES * 4 / 9
 
 @dataclass
 class Held:
-    """What a process holds: grown to its size in eight minutes, with connections that come and go."""
+    """What a process holds: grown to its size in eight minutes, with connections that come and go, and are cut."""
 
     kib_per_min: float = 0.0
-    files_per_min: float = 0.0
+    sockets_per_min: float = 0.0
+    pipes_per_min: float = 0.0
 
     def from_s(self, begin_s: int, until_s: int) -> list[Sample]:
         return [
             Sample(
                 at_s,
                 round(60_000 + 80 * min(at_s, 480) + 500 * (at_s % 90 > 60) + self.kib_per_min * at_s / 60),
-                round(80 + 60 * (at_s % 60 > 30) - 20 * (at_s % 170 < 4) + self.files_per_min * at_s / 60),
+                round((20 + at_s / 40) * (at_s % 170 > 4) + 60 * (at_s % 60 > 30) + self.sockets_per_min * at_s / 60),
+                round(70 + 20 * (at_s % 60 > 30) - 10 * (at_s % 170 < 4) + self.pipes_per_min * at_s / 60),
             )
             for at_s in range(begin_s, until_s, 2)
         ]
@@ -37,7 +41,7 @@ def sampled(*lives: list[Sample], name: str = "intake/1") -> Samples:
 
 
 def test_what_a_member_holds_once_it_has_its_size_and_what_comes_and_goes_is_no_growth() -> None:
-    assert growth(Held().from_s(2, 1_800), LASTED_S) == Growth(98_400, 0, 0.0, 80, 0)
+    assert growth(Held().from_s(2, 1_800), LASTED_S) == Growth(98_400, 0, 0.0, 70, 0)
     assert sampled(Held().from_s(2, 1_800)).grown(["intake/1"]) == []
 
 
@@ -51,9 +55,10 @@ def test_a_few_hundred_kibibytes_a_minute_are_a_breach_and_so_is_a_descriptor_a_
     assert not found.is_flat
     [told] = sampled(leak.from_s(2, 1_800)).grown(["intake/1"])
     assert told.startswith("intake/1: ")
-    files = growth(Held(files_per_min=1).from_s(2, 1_800), LASTED_S)
-    assert files.files_more > FILES_MAX
-    assert not files.is_flat
+    for leaks in (Held(sockets_per_min=1), Held(pipes_per_min=1)):
+        files = growth(leaks.from_s(2, 1_800), LASTED_S)
+        assert files.files_more > FILES_MAX
+        assert not files.is_flat
 
 
 def test_a_watched_member_that_was_not_there_all_the_time_is_a_finding_and_another_one_is_not() -> None:
@@ -66,3 +71,12 @@ def test_a_watched_member_that_was_not_there_all_the_time_is_a_finding_and_anoth
     assert sampled(Held().from_s(100, 1_800)).grown(["intake/1"]) == unseen
     assert sampled().grown(["intake/1"]) == unseen
     assert sampled(Held(kib_per_min=4_000).from_s(2, 1_800), name="intake/0").grown(["intake/1"]) == unseen
+
+
+def test_sockets_are_told_from_other_descriptors() -> None:
+    folder = Path("/proc/self/fd")
+    sockets, others = descriptors(folder)
+    with socket.socket(), (Path("/dev/null")).open("rb"), socket.socket():
+        more_sockets, more_others = descriptors(folder)
+
+    assert (more_sockets - sockets, more_others - others) == (2, 1)
