@@ -88,7 +88,7 @@ def _committed(consumer: Consumer, places: list[Place]) -> Iterator[tuple[Place,
     nothing was answered at all the last one is asked once more: what takes long may be the way to the coordinator.
     """
     deadline_s = monotonic() + _READ_S
-    groups, heard = deque([random.sample(places, len(places))]), False
+    groups, once_more = deque([random.sample(places, len(places))]), True
     while groups and monotonic() < deadline_s:
         some = groups.popleft()
         try:
@@ -98,11 +98,11 @@ def _committed(consumer: Consumer, places: list[Place]) -> Iterator[tuple[Place,
                 return  # the coordinator is away
             if len(some) > 1:
                 groups.extendleft((some[len(some) // 2 :], some[: len(some) // 2]))
-            elif not (heard or groups):
+            elif once_more and not groups:
                 groups.append(some)
-                heard = True
+                once_more = False
         else:
-            heard = True
+            once_more = False
             yield from (((part.topic, part.partition), _known(part)) for part in answered if part.error is None)
 
 

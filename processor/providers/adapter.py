@@ -33,7 +33,6 @@ class Submission(NamedTuple):
     until_s: float = inf  # on time.monotonic(): no byte of it may leave from then on, however long connecting takes
     is_stopped: Callable[[], bool] = never  # recalled meanwhile, or suppressed: nor may any then
 
-    @property
     def is_over(self) -> bool:
         """Tell whether it is too late to hand the message over; to be asked right before."""
         return monotonic() >= self.until_s or self.is_stopped()

@@ -98,9 +98,9 @@ class Connecting(Accepting):
     async def send(self, batch: Sequence[Submission]) -> Sequence[Outcome]:
         self.is_connecting.set()
         await asyncio.to_thread(self.is_connected.wait)
-        going = [each for each in batch if not each.is_over]
+        going = [each for each in batch if not each.is_over()]
         await super().send(going)
-        return [TOO_LATE if each.is_over else Accepted("250") for each in batch]
+        return [TOO_LATE if each.is_over() else Accepted("250") for each in batch]
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -12,40 +11,27 @@ from processor.codec.assembly import open_codecs
 from processor.codec.facts import FACTS_HEADER, encode_facts
 from processor.core.words import Lane
 from processor.kafka.journal import Entry, Journal
-from processor.kafka.topics import Names
 from processor.stages.clock import SystemClock
 from processor.stages.dispatch.calls import Start
 from processor.stages.dispatch.holdings import Holdings
 from processor.stages.dispatch.partition import SendPartition
 from processor.stages.dispatch.reading import Reading
-from processor.stages.dispatch.settling import Done, Settling
-from processor.stages.publish import Publisher
+from processor.stages.dispatch.settling import Done
 from processor.stages.record import record_of
-from processor.stages.routes import Routes
-from tests.core.worlds import facts, plan, zones
+from tests.core.worlds import facts
+from tests.stages.settlings import NAMES, settling
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from processor.kafka.committed import Place
 
-NAMES: Final = Names()
 PLACE: Final[Place] = (NAMES.send("first", Lane.NORMAL), 0)
 
 
 @pytest.fixture
 def reading() -> Reading:
-    clock, world, codecs = SystemClock(), plan(), open_codecs()
-    settling = Settling(
-        plan=world,
-        codec=codecs.outbound,
-        publisher=Publisher(world, NAMES, codecs.events, clock.now_ms),
-        routes=Routes(NAMES, {}, encode_facts, clock.now_ms),
-        clock=clock,
-        zones=zones,
-        chance=random.Random(1),
-    )
-    return Reading(Holdings(), settling, clock)
+    return Reading(Holdings(), settling(open_codecs()), SystemClock())
 
 
 def record(offset: int) -> Message:

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import random
-
 import pytest
 
 from processor.codec.assembly import Codecs, open_codecs
-from processor.codec.facts import encode_facts
 from processor.core.events import DeliveryEvent
 from processor.core.message import Message
 from processor.core.outcome import Outcome, Rejected, Stage
 from processor.core.words import Lane, Reason, Status
-from processor.kafka.topics import Names
 from processor.stages.clock import SystemClock
 from processor.stages.dispatch.calls import Answered, Start
-from processor.stages.dispatch.settling import Settling
-from processor.stages.publish import Publisher
 from processor.stages.record import Record
-from processor.stages.routes import Routes
-from tests.core.worlds import facts, head, plan, zones
+from tests.core.worlds import facts, head
+from tests.stages.settlings import NAMES, settling
 
-NAMES = Names()
 REFUSED_HERE = Rejected(Reason.ATTACHMENT_REFUSED, stage=Stage.CONNECT, field_name="attachments")
 
 
@@ -32,21 +25,12 @@ def codecs() -> Codecs:
 
 def ended(codecs: Codecs, outcome: Outcome, *, still_open: tuple[int, ...] | None) -> DeliveryEvent:
     """The delivery event of a second attempt that ended in *outcome*."""
-    clock, world = SystemClock(), plan()
-    settling = Settling(
-        plan=world,
-        codec=codecs.outbound,
-        publisher=Publisher(world, NAMES, codecs.events, clock.now_ms),
-        routes=Routes(NAMES, {}, encode_facts, clock.now_ms),
-        clock=clock,
-        zones=zones,
-        chance=random.Random(1),
-    )
+    clock = SystemClock()
     value = codecs.outbound.encode_message(Message(head(), "ann@example.org", cc=("bob@example.org",)))
     record = Record((NAMES.send("first", Lane.NORMAL), 0), 7, None, value, 0, None)
     known = facts(attempt=1, charged=1)._replace(open_recipients=still_open)
     start = Start(record, known, "first", Lane.NORMAL)
-    done = settling.done(Answered(start, head(), outcome, clock.now_ms(), clock.monotonic_s(), 0.0))
+    done = settling(codecs).done(Answered(start, head(), outcome, clock.now_ms(), clock.monotonic_s(), 0.0))
     (event,) = [codecs.events.decode_event(each.value) for each in done.outputs if each.topic == NAMES.delivery]
     assert isinstance(event, DeliveryEvent)
     return event

@@ -54,8 +54,7 @@ def ended_twice(story: Story, rules: Rules) -> Iterator[Finding]:
     the first are DUPLICATE, or REJECTED for other content, unless they come later than ids are remembered.
     """
     nameless = sum(not letter.named for letter in story.letters)
-    ends = [each for each in story.message_results if each.status != Status.REJECTED]
-    beyond = len(ends) - story.lives(rules)
+    beyond = len(story.ends) - story.lives(rules)
     if rules.whole and story.records:
         beyond = max(beyond, len(story.results) + nameless - len(story.records))
     told = ", ".join(sorted(each.status for each in story.results))

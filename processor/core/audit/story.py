@@ -148,6 +148,11 @@ class Story:
         return [each for each in self.results if each.reason not in REPEATED]
 
     @cached_property
+    def ends(self) -> Sequence[Result]:
+        """Return those of them that are the end of it: a message that was REJECTED may be asked for again."""
+        return [each for each in self.message_results if each.status != Status.REJECTED]
+
+    @cached_property
     def doubts(self) -> frozenset[int]:
         """Return the attempts of which it was reported that they were perhaps sent."""
         retried = {each.attempt for each in self.retries if each.reason in PERHAPS_SENT}
@@ -190,7 +195,7 @@ class Story:
     def _gone(self) -> int:
         """Return how many messages at least have had this id whose records are not known."""
         known = {ended_id(self.about, each.origin) for each in self.asked}
-        ended = {each for each in self.message_results if each.status != Status.REJECTED and each.event_id not in known}
+        ended = {each for each in self.ends if each.event_id not in known}
         attempts = Counter(each.attempt for each in ended if each.provider)
         for attempt, event_id in {(each.attempt, each.event_id) for each in self.retries}:
             if event_id not in {retry_id(self.about, each.origin, attempt) for each in self.asked}:

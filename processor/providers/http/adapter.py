@@ -65,9 +65,9 @@ class HttpAdapter:
         request = self._requests.build(batch, now_ms=self._now_ms())
         if not isinstance(request, Request):
             return [request] if len(batch) == 1 else await self._alone(batch)
-        answer = await self._wire.exchange(request, is_over=lambda: any(asked.is_over for asked in batch))
+        answer = await self._wire.exchange(request, is_over=lambda: any(asked.is_over() for asked in batch))
         if answer is None:
-            return await _completed(batch, [TOO_LATE if asked.is_over else None for asked in batch], self._called)
+            return await _completed(batch, [TOO_LATE if asked.is_over() else None for asked in batch], self._called)
         if isinstance(answer, Broken):
             return [BROKEN[answer.stage]] * len(batch)
         outcomes = parse(answer, batch, self._mapped, now_ms=self._now_ms())

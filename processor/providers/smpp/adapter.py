@@ -94,7 +94,7 @@ class SmppAdapter:
             session = await self._pool.session()
             if not isinstance(session, Session):
                 return session
-            if submission.is_over:
+            if submission.is_over():
                 return TOO_LATE
             outcome = await self._submitted(session, parts, submission)
             if outcome is not NOT_WRITTEN:
@@ -113,9 +113,9 @@ class SmppAdapter:
         first, *others = parts.pdus
         room_s = min(patience_s, submission.until_s - monotonic())
         answer = await session.link.submit(
-            first, until_s=loop.time() + room_s, answer_s=patience_s, is_over=lambda: submission.is_over
+            first, until_s=loop.time() + room_s, answer_s=patience_s, is_over=submission.is_over
         )
-        if answer is None and submission.is_over:
+        if answer is None and submission.is_over():
             return TOO_LATE
         outcome = parse(answer, parts, self._config)
         until_s = loop.time() + patience_s  # all others together: a call must end

@@ -14,18 +14,15 @@ from datetime import UTC, datetime
 from email.utils import format_datetime
 from functools import lru_cache
 from hashlib import blake2b
-from math import inf
-from time import monotonic
 from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import quote
 
 from processor.core.words import Reason
-from processor.providers.adapter import never
 from processor.providers.content import refused, rejected, visible, wire_address
 from processor.providers.smtp import header
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from processor.core.message import Attachment, Message
     from processor.core.outcome import Rejected
@@ -55,14 +52,9 @@ class Mail(NamedTuple):
     indexes: tuple[tuple[int, ...], ...]  # of each recipient, into to, cc, bcc in that order
     content: bytes  # CRLF lines, dot-stuffed; without the final dot
     size_bytes: int  # without the stuffed dots, as RFC 1870 §6.3 counts
+    submission: Submission  # that it is of, to be asked whether it is over
     eight_bit: bool = False  # the body needs 8BITMIME
     utf8: bool = False  # an address needs SMTPUTF8
-    until_s: float = inf  # as in Submission, and so is the next
-    is_stopped: Callable[[], bool] = never
-
-    def is_over(self) -> bool:
-        """Tell whether it is too late to hand it over; the answer changes."""
-        return monotonic() >= self.until_s or self.is_stopped()
 
     def __repr__(self) -> str:
         """Tell the size alone: the rest is somebody's address and content."""
@@ -107,10 +99,9 @@ def build(
         indexes=tuple(map(tuple, envelope.values())),
         content=raw.replace(b"\r\n.", b"\r\n.."),  # RFC 5321 §4.5.2; the first line is a header and starts with no dot
         size_bytes=len(raw),
+        submission=submission,
         eight_bit=part.eight_bit,
         utf8=utf8,
-        until_s=submission.until_s,
-        is_stopped=submission.is_stopped,
     )
 
 

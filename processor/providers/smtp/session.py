@@ -121,7 +121,7 @@ class Session:
 
     def unfit(self, mail: Mail) -> Unfit | None:
         """Return why *mail* cannot go on this session."""
-        if mail.is_over():
+        if mail.submission.is_over():
             return Unfit.LATE
         if self.offer.size_bytes_max is not None and mail.size_bytes > self.offer.size_bytes_max:
             return Unfit.SIZE
@@ -141,10 +141,10 @@ class Session:
             agreed = await self._envelope(mail, until_s)
             if isinstance(agreed, Answer):
                 return agreed
-            if mail.is_over():
+            if mail.submission.is_over():
                 return Unfit.LATE
             last = await self._all_but_last(mail.content)
-            if mail.is_over():  # without its last bytes it is no mail
+            if mail.submission.is_over():  # without its last bytes it is no mail
                 return Unfit.LATE
             stage = Stage.HAND_OVER
             (reply,) = await self.line.ask(last, 1, self._config.answer_timeout_ms)

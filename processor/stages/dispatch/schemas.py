@@ -24,7 +24,7 @@ class Schemas:
         """Learn for *codec*, which nobody else lets ask; no thread is there before the first question."""
         self._events = event_loop
         self._codec = codec
-        self._questions: SimpleQueue[bytes] = SimpleQueue()
+        self._questions: SimpleQueue[bytes | None] = SimpleQueue()
         self._asked: dict[bytes, list[Then]] = {}
         self._thread: threading.Thread | None = None
 
@@ -34,24 +34,23 @@ class Schemas:
 
     def ask(self, value: bytes | None, then: Then) -> None:
         """Ask for the schema of *value*; *then* is called in the event loop."""
-        prefix = prefix_of(value)
-        waiting = self._asked.setdefault(prefix, [])
+        waiting = self._asked.setdefault(prefix_of(value), [])
         waiting.append(then)
         if len(waiting) == 1:
-            self._questions.put(prefix)
+            self._questions.put(value)
         if self._thread is None:
             self._thread = threading.Thread(target=self._work, name="schemas", daemon=True)
             self._thread.start()
 
     def _work(self) -> None:
         while True:
-            prefix, error = self._questions.get(), None
+            value, error = self._questions.get(), None
             try:
-                self._codec.learn(prefix)
+                self._codec.learn(value)
             except Exception as raised:  # noqa: BLE001 - told to whoever waits
                 error = raised
             with suppress(RuntimeError):  # the event loop is closed: nobody waits any more
-                self._events.soon(self._answered, prefix, error)
+                self._events.soon(self._answered, prefix_of(value), error)
 
     def _answered(self, prefix: bytes, error: BaseException | None) -> None:
         for then in self._asked.pop(prefix):
