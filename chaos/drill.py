@@ -12,7 +12,7 @@ from chaos.checks import Findings, findings
 from chaos.faults import FAULTS, NOTHING
 from chaos.load import Load
 from chaos.opens import Opens
-from chaos.samples import LONG_MIN, Samples
+from chaos.samples import LONG_MIN, REST_S, Course, Samples
 from chaos.schedule import BEFORE_S, due_now
 from chaos.strikes import Strike, unmet
 from processor.core.audit.account import Line
@@ -59,6 +59,11 @@ class Drill:
         """Tell whether nothing of it may bring a call into doubt."""
         return all(FAULTS[each.name].doubt is NOTHING for each in self.plan)
 
+    @property
+    def is_long(self) -> bool:
+        """Tell whether it lasts long enough to tell growth from what comes and goes."""
+        return self.lasts_s >= LONG_MIN * 60
+
     def run(self, works: Works) -> Findings:
         """Return what came of it."""
         load = Load(works.plant, Random(f"{self.seed}/{self.name}/load"), self.name, self.rate_per_s)
@@ -66,32 +71,35 @@ class Drill:
         works.plant.asked = {}
         works.drawn.clear()
         works.load, works.opens = load, opens
-        samples = Samples(works.plant.processes)
-        threads = (load, opens, samples)
-        for each in threads:
-            each.start()
-        try:
-            self._happen(works)
-        finally:  # also where a fault cannot be healed: then the run ends here
-            for thread in threads:
-                thread.stop()
-        healed_s = time.monotonic()
-        works.asked |= works.plant.asked
-        self._drain(works)
-        drain_s = time.monotonic() - healed_s
+        with Samples(works.plant.processes) as samples:
+            struck_s = samples.now_s() + min((each.at_s for each in self.plan), default=0.0)
+            for each in (load, opens):
+                each.start()
+            try:
+                self._happen(works)
+            finally:  # also where a fault cannot be healed: then the run ends here
+                for thread in (load, opens):
+                    thread.stop()
+            healed_s = samples.now_s()
+            works.asked |= works.plant.asked
+            self._drain(works)
+            course = Course(struck_s, healed_s, samples.now_s())
+            if self.is_long:
+                time.sleep(REST_S)  # is what is measured
         found = findings(
             self.name,
             works.plant,
             load,
             opens,
-            drain_s=drain_s,
+            drain_s=course.done_s - course.healed_s,
             steps=works.steps,
             held=works.held,
             is_certain=self.is_certain,
         )
-        if self.lasts_s >= LONG_MIN * 60:
-            found.growth = {name: tuple(each) for name, each in samples.growth().items()}
-            if grown := samples.grown({f"{stage}/{slot}" for stage, slot in works.watched}):
+        if self.is_long:
+            samples.keep(works.folder / f"{self.name}.samples.tsv")
+            found.growth = {name: tuple(each) for name, each in samples.growth(course).items()}
+            if grown := samples.grown({f"{stage}/{slot}" for stage, slot in works.watched}, course):
                 found.breaches["grown"] = Line(len(grown), len(grown), grown)
         if missed := unmet(self.strikes):
             found.breaches["did not strike"] = Line(len(missed), len(missed), missed)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from bench.results import revision
 from chaos.checks import DOUBLED, DOUBTED, GROWN, LOST, OVERCALLED, SECRET, TWICE, UNREADY, UNTRUE, WRONG_TIME, Findings
 from chaos.faults import FAULTS
+from chaos.samples import Growth
 from chaos.strikes import Strike, met
 from processor.sandbox.versions import versions
 
@@ -81,12 +82,13 @@ def table(found: Iterable[Findings], *, not_told: Collection[str] = ()) -> list[
 def growth(found: Iterable[Findings]) -> list[str]:
     """Return how the members of a long drill grew."""
     rows = [
-        f"| {member} | {memory:,.0f} | {memory_more:+,.0f} | {per_min:+,.1f} | {files:.0f} | {files_more:+.0f} |"
+        f"| {member} | {held.memory_kib:,} | {held.memory_kib_more:+,} | {held.memory_kib_per_min:+,.1f} "
+        f"| {held.sockets} | {held.sockets_more:+} | {held.others} | {held.others_more:+} |"
         for each in found
-        for member, (memory, memory_more, per_min, files, files_more) in each.growth.items()
+        for member, held in ((member, Growth._make(values)) for member, values in each.growth.items())
     ]
-    names = "| member | memory, KiB | grown by | a minute | files | grown by |"
-    return ["", names, "| --- | --- | --- | --- | --- | --- |", *rows] if rows else []
+    names = "| member | memory, KiB | grown by | a minute | sockets, fewest | grown by | other descriptors | grown by |"
+    return ["", names, "| --- | --- | --- | --- | --- | --- | --- | --- |", *rows] if rows else []
 
 
 def write(run: Run) -> None:

@@ -24,8 +24,8 @@ from chaos.audit import audited, told
 from chaos.drill import Drill
 from chaos.faults import CLOCK_WRONG_BY_MS, FAULTS, Target
 from chaos.report import TITLES, Run, table, write
-from chaos.samples import LONG_MIN, Growth
-from chaos.schedule import alone, mixed
+from chaos.samples import LONG_MIN, REST_S, Growth
+from chaos.schedule import BEFORE_S, alone, mixed
 from chaos.strikes import met
 from chaos.works import Works
 from processor.sandbox.versions import versions
@@ -130,7 +130,9 @@ def _drills(asked: argparse.Namespace, nodes: int) -> tuple[list[Drill], list[Dr
 
 
 def _mix(name: str, faults: Sequence[str], asked: argparse.Namespace, minutes: float) -> Drill:
-    return Drill(name, mixed(faults, asked.seed, minutes * 60), asked.seed, asked.rate, minutes * 60)
+    from_s = REST_S if minutes >= LONG_MIN else BEFORE_S
+    until_s = from_s + minutes * 60
+    return Drill(name, mixed(faults, asked.seed, until_s, from_s=from_s), asked.seed, asked.rate, until_s)
 
 
 def _arguments() -> argparse.Namespace:

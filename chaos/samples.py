@@ -1,10 +1,13 @@
 """
 Memory and descriptors of the members over a long drill (Linux), and whether they grow.
 
-Members need the first third to reach their working size. Of the rest the last third is held against the first: memory
-by the least that there was in each, for it comes in steps and is seldom given back; descriptors by the lower quartile.
-But for sockets: how many are connected is up to the faults of these minutes. They are judged by the least that there
-was in each half of the rest, which has moments in which all were cut, and only those are left that nobody closes.
+Members need the first third to reach their working size. Of the rest the last third is held against the first by the
+least memory that there was in each, for it comes in steps and is seldom given back.
+
+How many sockets are connected is up to the faults of these minutes: they are judged by the least that there was in each
+half of the rest, which has moments in which all were cut, and only those are left that nobody closes. Nearly all other
+descriptors are pipes of a Kafka client, two for each node that it knows (librdkafka), and it lets go of nodes that are
+away: they are judged by what there was at rest, before the first fault and once all is healed and done.
 """
 
 from __future__ import annotations
@@ -17,8 +20,8 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from math import inf
 from pathlib import Path
-from statistics import quantiles
-from typing import TYPE_CHECKING, Final, NamedTuple
+from statistics import median_low
+from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -35,7 +38,13 @@ LONG_MIN: Final = 20.0
 
 MEMORY_KIB_MAX: Final = 4_096
 FILES_MAX: Final = 5
-"""Growth that is allowed, in all; quartiles of members that keep what they have differ by 4 at most."""
+"""Growth that is allowed, in all: of sockets, and of other descriptors."""
+
+REST_S: Final = 30.0
+"""Without a fault, before the first one and after the end: every client gets to know all nodes."""
+
+SETTLED_S: Final = 10.0
+"""Of the rest at the beginning the end counts: what a process opens at its first work is open by then."""
 
 
 class Sample(NamedTuple):
@@ -47,24 +56,35 @@ class Sample(NamedTuple):
     others: int  # descriptors of anything else
 
 
+class Course(NamedTuple):
+    """How a drill went, in seconds after the first look: the first fault, the last healing, and nothing left to do."""
+
+    struck_s: float
+    healed_s: float
+    done_s: float
+
+
 class Growth(NamedTuple):
-    """What a process held in the end, and by how much that is more than after the first third of a drill."""
+    """What a process held in the end, and by how much that is more than before."""
 
     memory_kib: int
     memory_kib_more: int
     memory_kib_per_min: float
-    files: int
-    files_more: int  # of sockets, or of others, whichever grew by more
+    sockets: int
+    sockets_more: int
+    others: int
+    others_more: int
 
     @property
     def is_flat(self) -> bool:
         """Tell whether it grew by no more than is allowed."""
-        return self.memory_kib_more <= MEMORY_KIB_MAX and self.files_more <= FILES_MAX
+        return self.memory_kib_more <= MEMORY_KIB_MAX and max(self.sockets_more, self.others_more) <= FILES_MAX
 
     def __str__(self) -> str:
         """Tell it in a line."""
         memory = f"{self.memory_kib:,} KiB, {self.memory_kib_more:+,} in all, {self.memory_kib_per_min:+,.1f} a minute"
-        return f"{memory}; {self.files} files, {self.files_more:+} in all"
+        sockets = f"{self.sockets} sockets, {self.sockets_more:+}"
+        return f"{memory}; {sockets}; {self.others} other descriptors, {self.others_more:+}"
 
 
 @dataclass(slots=True)
@@ -73,37 +93,52 @@ class Samples:
 
     processes: Mapping[str, Child]
     taken: dict[tuple[str, int], list[Sample]] = field(default_factory=lambda: defaultdict(list))
-    lasted_s: float = 0.0
+    ended_s: float = 0.0
     _began_s: float = field(default_factory=time.monotonic)
     _stop: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
 
-    def start(self) -> None:
+    def __enter__(self) -> Self:
         """Begin to look."""
         self._thread = threading.Thread(target=self._run, name="samples", daemon=True)
         self._thread.start()
+        return self
 
-    def stop(self) -> None:
+    def __exit__(self, *_: object) -> None:
         """Look no more."""
         self._stop.set()
         assert self._thread is not None
         self._thread.join()
-        self.lasted_s = time.monotonic() - self._began_s
+        self.ended_s = self.now_s()
 
-    def growth(self) -> dict[str, Growth]:
+    def now_s(self) -> float:
+        """Return how long ago the first look was, in seconds."""
+        return time.monotonic() - self._began_s
+
+    def growth(self, course: Course) -> dict[str, Growth]:
         """Return how each process grew that was there from the beginning to the end."""
         whole = {name: taken for (name, _), taken in sorted(self.taken.items()) if self._is_whole(taken)}
-        return {name: growth(taken, self.lasted_s) for name, taken in whole.items()}
+        return {name: growth(taken, course) for name, taken in whole.items()}
 
-    def grown(self, watched: Collection[str]) -> list[str]:
+    def grown(self, watched: Collection[str], course: Course) -> list[str]:
         """Return who of *watched* was not flat, or was not there to be judged."""
-        found = self.growth()
+        found = self.growth(course)
         unseen = [f"{name} was not there all the time" for name in sorted(watched) if name not in found]
         return unseen + [f"{name}: {each}" for name, each in found.items() if name in watched and not each.is_flat]
 
+    def keep(self, file: Path) -> None:
+        """Write all samples to a file, a line for each with tabs between, so that what grew can be looked into."""
+        lines = [
+            "\t".join(map(str, (name, pid, *sample))) + "\n"
+            for (name, pid), taken in self.taken.items()
+            for sample in taken
+        ]
+        names = ("name", "pid", *Sample._fields)
+        file.write_text("".join(["\t".join(names) + "\n", *lines]), encoding="utf-8")
+
     def _is_whole(self, taken: Sequence[Sample]) -> bool:
         """Tell whether these samples are of a whole drill, without a gap."""
-        times_s = [0.0, *(each.at_s for each in taken), self.lasted_s]
+        times_s = [0.0, *(each.at_s for each in taken), self.ended_s]
         return all(after - before < MISSED_MAX_S for before, after in pairwise(times_s))
 
     def _run(self) -> None:
@@ -116,8 +151,8 @@ class Samples:
                 except (OSError, IndexError):  # it is over
                     continue
                 if pages:  # else it is over, and nobody has asked for its exit code yet
-                    at_s = time.monotonic() - self._began_s
-                    self.taken[name, child.pid].append(Sample(at_s, pages * PAGE_KIB, sockets, others))
+                    sample = Sample(round(self.now_s(), 1), pages * PAGE_KIB, sockets, others)
+                    self.taken[name, child.pid].append(sample)
 
 
 def descriptors(folder: Path) -> tuple[int, int]:
@@ -132,26 +167,19 @@ def descriptors(folder: Path) -> tuple[int, int]:
     return sockets, others
 
 
-def growth(samples: Sequence[Sample], lasted_s: float) -> Growth:
-    """Return how a process grew in a drill that lasted so long."""
-    part_s = lasted_s * 2 / 9
-    early = _between(samples, lasted_s / 3, lasted_s / 3 + part_s)
-    late = _between(samples, lasted_s - part_s, inf)
-    memory_kib, others = min(each.memory_kib for each in late), _others(late)
-    more_kib = memory_kib - min(each.memory_kib for each in early)
-    per_min = round(more_kib * 60 / (2 * part_s), 1)  # from the middle of one to the middle of the other
-    sockets = _sockets(_between(samples, lasted_s * 2 / 3, inf))
-    sockets_more = sockets - _sockets(_between(samples, lasted_s / 3, lasted_s * 2 / 3))
-    return Growth(memory_kib, more_kib, per_min, sockets + others, max(sockets_more, others - _others(early)))
+def growth(samples: Sequence[Sample], course: Course) -> Growth:
+    """Return how a process grew in a drill that went so."""
+    struck_s, healed_s, done_s = course
+    third_s, part_s = healed_s / 3, healed_s * 2 / 9
+    late_kib = min(each.memory_kib for each in _between(samples, healed_s - part_s, healed_s))
+    kib_more = late_kib - min(each.memory_kib for each in _between(samples, third_s, third_s + part_s))
+    per_min = round(kib_more * 60 / (2 * part_s), 1)  # from the middle of one to the middle of the other
+    sockets = min(each.sockets for each in _between(samples, 2 * third_s, healed_s))
+    sockets_more = sockets - min(each.sockets for each in _between(samples, third_s, 2 * third_s))
+    others = median_low(each.others for each in _between(samples, done_s, inf))
+    others_more = others - median_low(each.others for each in _between(samples, struck_s - SETTLED_S, struck_s))
+    return Growth(late_kib, kib_more, per_min, sockets, sockets_more, others, others_more)
 
 
 def _between(samples: Sequence[Sample], from_s: float, until_s: float) -> Sequence[Sample]:
     return [each for each in samples if from_s <= each.at_s < until_s]
-
-
-def _sockets(samples: Sequence[Sample]) -> int:
-    return min(each.sockets for each in samples)
-
-
-def _others(samples: Sequence[Sample]) -> int:
-    return round(quantiles((each.others for each in samples), n=4)[0])

@@ -39,9 +39,9 @@ def alone(name: str, seed: int) -> list[Planned]:
     return found
 
 
-def mixed(names: Iterable[str], seed: int, within_s: float) -> list[Planned]:
+def mixed(names: Iterable[str], seed: int, within_s: float, *, from_s: float = BEFORE_S) -> list[Planned]:
     """
-    Return faults that begin within *within_s*, one at a time for each target and in an order that is drawn.
+    Return faults that begin between two times, one at a time for each target and in an order that is drawn.
 
     All of a target come once before any comes again: of faults that are drawn by themselves, a mix leaves out many.
     """
@@ -50,15 +50,15 @@ def mixed(names: Iterable[str], seed: int, within_s: float) -> list[Planned]:
     for name in names:
         by_target.setdefault(FAULTS[name].target, []).append(name)
     return sorted(
-        (each for group in by_target.values() for each in _in_turn(group, chance, within_s)),
+        (each for group in by_target.values() for each in _in_turn(group, chance, from_s, within_s)),
         key=lambda each: each.at_s,
     )
 
 
-def _in_turn(names: Sequence[str], chance: Random, within_s: float) -> list[Planned]:
+def _in_turn(names: Sequence[str], chance: Random, from_s: float, within_s: float) -> list[Planned]:
     found: list[Planned] = []
     bag: list[str] = []
-    at_s = BEFORE_S + chance.uniform(*PAUSE_S)
+    at_s = from_s + chance.uniform(*PAUSE_S)
     while at_s < within_s:
         bag = bag or chance.sample(names, len(names))
         found.append(_planned(bag.pop(), at_s, chance))

@@ -15,6 +15,11 @@ def test_the_same_seed_plans_the_same_and_another_something_else() -> None:
     assert alone("killed", 7) == alone("killed", 7)
 
 
+def test_a_mix_begins_no_earlier_than_it_is_told() -> None:
+    assert 30 < mixed(NAMES, 7, 120, from_s=30)[0].at_s < 40
+    assert mixed(NAMES, 7, 120)[0].at_s < 30
+
+
 def test_faults_of_one_target_follow_each_other_and_those_of_others_overlap() -> None:
     plan = mixed(NAMES, 7, 1_800)
 
