@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from functools import partial
+from itertools import product
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
-from processor.core.audit.account import EXAMPLES_MAX, Line
+from processor.cli.audit.notes import call_of
+from processor.core.audit.account import EXAMPLES_MAX, Account, Line, Source
 from tests.support.ledgers import Ledgers
 from tests.support.plant import PASSWORD, PROPERTY, RECIPIENT, SUBJECT, TEXT
 
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from chaos.load import Load
     from chaos.opens import Opens
     from chaos.works import Held
+    from processor.core.audit.facts import Call
+    from processor.core.audit.story import Rules, Story
     from processor.sandbox.ledger import Entry
     from tests.support.plant import Plant
 
@@ -214,16 +218,38 @@ def _sent_ms(steps: Sequence[tuple[int, int]], held: Sequence[Held], entry: Entr
 
 
 def _broken(ledgers: Ledgers, sent_ms: Callable[[Entry], list[int]]) -> dict[str, Line]:
-    """Return every broken promise; where it is not known when a call was sent, only what breaks both ways."""
-    clocks: tuple[Callable[[list[int]], int], ...] = (min, max)
-    least, most = (
-        replace(
-            ledgers,
-            provider=[replace(each, first_byte_ms=told(sent_ms(each))) for each in ledgers.provider],
-        ).breaches()
-        for told in clocks
-    )
-    return {name: line for name, line in least.items() if name in most}
+    """Return every broken promise; where it is not known when a call was sent, only what breaks whenever it was."""
+    calls: dict[str, list[list[Call]]] = defaultdict(list)
+    for entry in ledgers.provider:
+        if called := call_of(entry):
+            about, call = called
+            calls[about].append([call._replace(first_byte_ms=at_ms) for at_ms in sorted(set(sent_ms(entry)))])
+    lines: dict[str, Line] = defaultdict(Line)
+    for story in ledgers.stories():
+        for name, line in _least_broken(ledgers.rules, story, calls[story.about]).items():
+            lines[name].found += line.found
+            lines[name].broken += line.broken
+            lines[name].examples = [*lines[name].examples, *line.examples][:EXAMPLES_MAX]
+    return dict(lines)
+
+
+def _least_broken(rules: Rules, story: Story, calls: Iterable[Sequence[Call]]) -> dict[str, Line]:
+    """Return of each promise the fewest breaches that a message's calls leave; each was sent at one of its instants."""
+    least: dict[str, Line] | None = None
+    for sent in product(*calls):
+        account = Account(rules, [Source.CALLS])
+        account.add(replace(story, calls=list(sent)))
+        broken = account.breaches()
+        if least is not None:
+            broken = {
+                name: min(line, broken[name], key=lambda each: each.broken)
+                for name, line in least.items()
+                if name in broken
+            }
+        if not broken:
+            return {}
+        least = broken
+    return least or {}
 
 
 def _first_bytes(ledgers: Ledgers) -> dict[str, int]:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
 from typing import Any, cast
 
 from chaos.audit import unseen
-from chaos.checks import _by_their_clock, _held, _sent_ms, mistaken
+from chaos.checks import _broken, _by_their_clock, _held, _sent_ms, mistaken
 from chaos.opens import Opens
 from chaos.works import Held
-from processor.core.message import Origin
-from tests.support.ledgers import Asked
+from processor.core.audit.story import Rules
+from processor.core.message import Head, Origin
+from processor.core.plan import DAY_MS
+from processor.sandbox.ledger import Entry
+from tests.core.worlds import channel, plan, zones
+from tests.support.ledgers import Asked, Ledgers
 
 
 def test_a_call_is_judged_by_the_clock_that_the_members_had() -> None:
@@ -21,6 +26,30 @@ def test_a_call_is_judged_by_the_clock_that_the_members_had() -> None:
     assert ahead(10_001) == [310_001, 10_001], "while it is being set, either"
     assert ahead(15_000) == [315_000]
     assert ahead(30_000) == [30_000]
+
+
+def test_what_a_message_breaks_at_one_possible_instant_and_another_at_another_is_nothing_that_was_broken() -> None:
+    midnight_ms = 20_000 * DAY_MS
+    opening, closing = ledger_of("opening", (600_000, 700_000)), ledger_of("closing", (0, 400_000))
+    both = replace(opening, asked={**opening.asked, **closing.asked}, provider=[*opening.provider, *closing.provider])
+
+    def broken(*instants_ms: int) -> dict[str, list[str]]:
+        found = _broken(both, lambda _: [midnight_ms + each_ms for each_ms in instants_ms])
+        return {name: line.examples for name, line in found.items() if name != "lost"}  # no event is told of
+
+    assert broken(350_000) == {"outside": ["opening: attempt 1"]}
+    assert broken(650_000) == {"outside": ["closing: attempt 1"]}
+    assert broken(350_000, 650_000) == {}, "each may have been sent when it was open"
+    assert broken(350_000, 380_000) == {"outside": ["opening: attempt 1"]}
+    assert broken(410_000, 550_000) == {"outside": ["opening: attempt 1", "closing: attempt 1"]}
+
+
+def ledger_of(message_id: str, open_ms: tuple[int, int]) -> Ledgers:
+    """Return a message whose window is open between these times of day, and one call of it."""
+    head = Head(message_id, "Email", interval_min_ms=open_ms[0], interval_max_ms=open_ms[1], time_zone="UTC")
+    call = Entry(0, 0, "smtp", message_id, 1, ("x@example.com",), True, "250", "", 1)
+    offset = open_ms[0]
+    return Ledgers({Origin("t", 0, offset): Asked(message_id, head=head)}, [call], Rules(plan(channel()), zones))
 
 
 def test_a_call_that_its_way_held_back_may_have_been_sent_when_the_way_was_closed() -> None:
