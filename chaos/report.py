@@ -83,12 +83,14 @@ def growth(found: Iterable[Findings]) -> list[str]:
     """Return how the members of a long drill grew."""
     rows = [
         f"| {member} | {held.memory_kib:,} | {held.memory_kib_more:+,} | {held.memory_kib_per_min:+,.1f} "
-        f"| {held.sockets} | {held.sockets_more:+} | {held.others} | {held.others_more:+} |"
+        f"| {held.sockets} | {held.sockets_more:+} | {held.others} | {held.others_more:+} "
+        f"| {held.clients} | {held.clients_more:+} |"
         for each in found
         for member, held in ((member, Growth._make(values)) for member, values in each.growth.items())
     ]
-    names = "| member | memory, KiB | grown by | a minute | sockets, fewest | grown by | other descriptors | grown by |"
-    return ["", names, "| --- | --- | --- | --- | --- | --- | --- | --- |", *rows] if rows else []
+    kinds = ("memory, KiB", "grown by | a minute | sockets, fewest", "grown by | other descriptors", "grown by")
+    names = f"| member | {' | '.join(kinds)} | Kafka clients | grown by |"
+    return ["", names, "| --- " * names.count(" | ") + "| --- |", *rows] if rows else []
 
 
 def write(run: Run) -> None:

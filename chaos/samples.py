@@ -6,8 +6,9 @@ least memory that there was in each, for it comes in steps and is seldom given b
 
 How many sockets are connected is up to the faults of these minutes: they are judged by the least that there was in each
 half of the rest, which has moments in which all were cut, and only those are left that nobody closes. Nearly all other
-descriptors are pipes of a Kafka client, two for each node that it knows (librdkafka), and it lets go of nodes that are
-away: they are judged by what there was at rest, before the first fault and once all is healed and done.
+descriptors belong to Kafka clients: two for each thread that speaks with a node (librdkafka 2.16), and a client has
+more or fewer of these as nodes come and go. So clients are counted, by their main threads, and the descriptors that are
+not of such threads: both are judged at rest, before the first fault and once all is healed and done.
 """
 
 from __future__ import annotations
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 
 EVERY_S: Final = 2.0
 PAGE_KIB: Final = 4
+PIPE: Final = 2
+"""Descriptors that wake a thread of a Kafka client."""
+
 MISSED_MAX_S: Final = 30.0
 """A process of which nothing is known for so long was not there all the time."""
 
@@ -53,7 +57,8 @@ class Sample(NamedTuple):
     at_s: float
     memory_kib: int
     sockets: int
-    others: int  # descriptors of anything else
+    others: int  # descriptors of anything else, but for those of Kafka clients' threads
+    clients: int  # of Kafka
 
 
 class Course(NamedTuple):
@@ -74,17 +79,21 @@ class Growth(NamedTuple):
     sockets_more: int
     others: int
     others_more: int
+    clients: int
+    clients_more: int
 
     @property
     def is_flat(self) -> bool:
         """Tell whether it grew by no more than is allowed."""
-        return self.memory_kib_more <= MEMORY_KIB_MAX and max(self.sockets_more, self.others_more) <= FILES_MAX
+        files_more = max(self.sockets_more, self.others_more)
+        return self.memory_kib_more <= MEMORY_KIB_MAX and files_more <= FILES_MAX and self.clients_more <= 0
 
     def __str__(self) -> str:
         """Tell it in a line."""
         memory = f"{self.memory_kib:,} KiB, {self.memory_kib_more:+,} in all, {self.memory_kib_per_min:+,.1f} a minute"
         sockets = f"{self.sockets} sockets, {self.sockets_more:+}"
-        return f"{memory}; {sockets}; {self.others} other descriptors, {self.others_more:+}"
+        others = f"{self.others} other descriptors, {self.others_more:+}"
+        return f"{memory}; {sockets}; {others}; {self.clients} Kafka clients, {self.clients_more:+}"
 
 
 @dataclass(slots=True)
@@ -148,10 +157,12 @@ class Samples:
                 try:
                     pages = int((home / "statm").read_text(encoding="ascii").split()[1])
                     sockets, others = descriptors(home / "fd")
+                    clients, spoken_to = kafka_threads(home / "task")
                 except (OSError, IndexError):  # it is over
                     continue
                 if pages:  # else it is over, and nobody has asked for its exit code yet
-                    sample = Sample(round(self.now_s(), 1), pages * PAGE_KIB, sockets, others)
+                    others -= PIPE * spoken_to
+                    sample = Sample(round(self.now_s(), 1), pages * PAGE_KIB, sockets, others, clients)
                     self.taken[name, child.pid].append(sample)
 
 
@@ -167,6 +178,15 @@ def descriptors(folder: Path) -> tuple[int, int]:
     return sockets, others
 
 
+def kafka_threads(folder: Path) -> tuple[int, int]:
+    """Return how many Kafka clients a process has, and how many of their threads speak with nodes. Raises `OSError`."""
+    names: list[str] = []
+    for each in folder.iterdir():
+        with suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+            names.append((each / "comm").read_text(encoding="ascii").strip())
+    return names.count("rdk:main"), sum(name.startswith("rdk:broker") for name in names)
+
+
 def growth(samples: Sequence[Sample], course: Course) -> Growth:
     """Return how a process grew in a drill that went so."""
     struck_s, healed_s, done_s = course
@@ -176,9 +196,12 @@ def growth(samples: Sequence[Sample], course: Course) -> Growth:
     per_min = round(kib_more * 60 / (2 * part_s), 1)  # from the middle of one to the middle of the other
     sockets = min(each.sockets for each in _between(samples, 2 * third_s, healed_s))
     sockets_more = sockets - min(each.sockets for each in _between(samples, third_s, 2 * third_s))
-    others = median_low(each.others for each in _between(samples, done_s, inf))
-    others_more = others - median_low(each.others for each in _between(samples, struck_s - SETTLED_S, struck_s))
-    return Growth(late_kib, kib_more, per_min, sockets, sockets_more, others, others_more)
+    before, rest = _between(samples, struck_s - SETTLED_S, struck_s), _between(samples, done_s, inf)
+    others = median_low(each.others for each in rest)
+    others_more = others - median_low(each.others for each in before)
+    clients = median_low(each.clients for each in rest)
+    clients_more = clients - median_low(each.clients for each in before)
+    return Growth(late_kib, kib_more, per_min, sockets, sockets_more, others, others_more, clients, clients_more)
 
 
 def _between(samples: Sequence[Sample], from_s: float, until_s: float) -> Sequence[Sample]:
