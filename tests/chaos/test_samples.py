@@ -10,6 +10,7 @@ from pathlib import Path
 from confluent_kafka import Producer
 
 from chaos.samples import (
+    CLIENTS_MAX,
     FILES_MAX,
     MEMORY_KIB_MAX,
     PIPE,
@@ -88,8 +89,8 @@ def test_a_few_hundred_kibibytes_a_minute_are_a_breach_and_so_is_a_descriptor_a_
     assert sockets.sockets_more > FILES_MAX
     pipes = growth(Held(pipes_per_min=1).from_s(2, ENDED_S), COURSE)
     assert pipes.others_more > FILES_MAX
-    clients = growth(Held(clients_per_min=0.05).from_s(2, ENDED_S), COURSE)
-    assert clients.clients_more > 0
+    clients = growth(Held(clients_per_min=0.1).from_s(2, ENDED_S), COURSE)
+    assert clients.clients_more > CLIENTS_MAX
     assert not sockets.is_flat
     assert not pipes.is_flat
     assert not clients.is_flat
