@@ -12,7 +12,7 @@ from chaos.checks import Findings, findings
 from chaos.faults import FAULTS, NOTHING
 from chaos.load import Load
 from chaos.opens import Opens
-from chaos.samples import LONG_MIN, REST_S, Course, Samples
+from chaos.samples import REST_S, Course, Samples
 from chaos.schedule import BEFORE_S, due_now
 from chaos.strikes import Strike, unmet
 from processor.core.audit.account import Line
@@ -52,17 +52,13 @@ class Drill:
     seed: int
     rate_per_s: float
     lasts_s: float = 0.0  # at least
+    is_long: bool = False  # enough to tell growth from what comes and goes
     strikes: list[Strike] = field(default_factory=list)
 
     @property
     def is_certain(self) -> bool:
         """Tell whether nothing of it may bring a call into doubt."""
         return all(FAULTS[each.name].doubt is NOTHING for each in self.plan)
-
-    @property
-    def is_long(self) -> bool:
-        """Tell whether it lasts long enough to tell growth from what comes and goes."""
-        return self.lasts_s >= LONG_MIN * 60
 
     def run(self, works: Works) -> Findings:
         """Return what came of it."""

@@ -71,7 +71,7 @@ class Run:
 def table(found: Iterable[Findings], *, not_told: Collection[str] = ()) -> list[str]:
     """Return the rows of some drills; nothing is said of the columns *not_told*."""
     names = ["fault", "messages", *COLUMNS, "in doubt", "extra calls", "drained after", "slowest password"]
-    lines = [f"| {' | '.join(names)} |", f"|{' --- |' * len(names)}"]
+    lines = _header(names)
     for each in found:
         counts = ["–" if name in not_told else each.count(breaches) for name, breaches in COLUMNS.items()]
         costs = [each.in_doubt, each.extra_calls, f"{each.drain_s:.1f} s", f"{each.password_worst_ms / 1_000:.1f} s"]
@@ -88,9 +88,14 @@ def growth(found: Iterable[Findings]) -> list[str]:
         for each in found
         for member, held in ((member, Growth._make(values)) for member, values in each.growth.items())
     ]
-    kinds = ("memory, KiB", "grown by | a minute | sockets, fewest", "grown by | other descriptors", "grown by")
-    names = f"| member | {' | '.join(kinds)} | Kafka clients | grown by |"
-    return ["", names, "| --- " * names.count(" | ") + "| --- |", *rows] if rows else []
+    names = ["member", "memory, KiB", "grown by", "a minute"]
+    for kind in ("sockets, fewest", "other descriptors", "Kafka clients"):
+        names += [kind, "grown by"]
+    return ["", *_header(names), *rows] if rows else []
+
+
+def _header(names: Sequence[str]) -> list[str]:
+    return [f"| {' | '.join(names)} |", f"|{' --- |' * len(names)}"]
 
 
 def write(run: Run) -> None:
@@ -126,8 +131,7 @@ def _told(run: Run) -> Iterator[str]:
 
 
 def _faults() -> Iterator[str]:
-    yield "| fault | what happens | for | nodes | may bring into doubt |"
-    yield "| --- | --- | --- | --- | --- |"
+    yield from _header(["fault", "what happens", "for", "nodes", "may bring into doubt"])
     for name, fault in FAULTS.items():
         what = (fault.happens.__doc__ or "").strip().splitlines()[0]
         least, most = fault.lasts_s

@@ -58,7 +58,7 @@ def main() -> int:
         folder = Path(tempfile.mkdtemp(prefix=f"commproc-chaos-{nodes}-"))
         try:
             with Works(nodes, folder, registry=any(FAULTS[name].registry for name in asked.faults)) as works:
-                works.watched = set(WATCHED if asked.minutes >= LONG_MIN else ())
+                works.watched = set(WATCHED if asked.is_long else ())
                 by_right_clock, by_wrong = _drills(asked, nodes)
                 found[str(nodes)], audits[str(nodes)] = [], {}
                 for drills, of_what, skew_s in ((by_right_clock, RIGHT, 0.0), (by_wrong, WRONG, WRONG_BY_S)):
@@ -79,7 +79,7 @@ def main() -> int:
         print("", f"nodes: {nodes}", *table(rows), sep="\n", flush=True)
     print(f"seed {asked.seed}; {versions()}", flush=True)
     if asked.report:
-        title = TITLES[not asked.alone and asked.minutes >= LONG_MIN]
+        title = TITLES[not asked.alone and asked.is_long]
         audited_as = {
             nodes: "; ".join(f"{of_what}: {told(each)}" for of_what, each in both.items())
             for nodes, both in audits.items()
@@ -130,9 +130,11 @@ def _drills(asked: argparse.Namespace, nodes: int) -> tuple[list[Drill], list[Dr
 
 
 def _mix(name: str, faults: Sequence[str], asked: argparse.Namespace, minutes: float) -> Drill:
-    from_s = REST_S if minutes >= LONG_MIN else BEFORE_S
+    is_long = minutes >= LONG_MIN
+    from_s = REST_S if is_long else BEFORE_S
     until_s = from_s + minutes * 60
-    return Drill(name, mixed(faults, asked.seed, until_s, from_s=from_s), asked.seed, asked.rate, until_s)
+    plan = mixed(faults, asked.seed, until_s, from_s=from_s)
+    return Drill(name, plan, asked.seed, asked.rate, until_s, is_long)
 
 
 def _arguments() -> argparse.Namespace:
@@ -146,6 +148,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--no-report", dest="report", action="store_false", help="leave docs/reliability.md as it is")
     parser.add_argument("--keep", action="store_true", help="ledgers and logs, also of a run without a breach")
     asked = parser.parse_args()
+    asked.is_long = asked.minutes >= LONG_MIN
     asked.command = (
         f"python -m chaos --seed {asked.seed} --nodes {' '.join(map(str, asked.nodes))} "
         f"--faults {' '.join(asked.faults)} --minutes {asked.minutes:g} --rate {asked.rate:g}"
