@@ -7,9 +7,9 @@ from typing import Any, Final, NamedTuple, Protocol
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from processor.kafka import departure
 from processor.kafka.committed import Committed, CommittedOffsets, Place
 from processor.kafka.connection import Connection
-from processor.kafka.departure import leave
 from processor.kafka.transactions import Aborted
 
 _ASK_AGAIN_S: Final = 0.02
@@ -218,10 +218,10 @@ class Member:
     def close(self) -> None:
         """Leave the group. Raises `Stayed` where the partitions wait for the end of the session instead."""
         member_id = self._consumer.memberid()
-        self._consumer.close()
+        departure.close(self._consumer)
         self._committed.close()
         if self._instance is not None and member_id:
-            leave(self._connection, self.group, self._instance, member_id)
+            departure.leave(self._connection, self.group, self._instance, member_id)
 
     def _joined(self) -> Consumer:
         self.consumers += 1
@@ -267,7 +267,7 @@ class Member:
         self._pending.clear()
         self._astray.clear()
         self._owner.lost(lost)
-        left.close()
+        departure.close(left)
 
     # -- partitions that come ---------------------------------------------------------------------
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
@@ -13,6 +15,7 @@ from processor.kafka.departure import Stayed
 from processor.kafka.transactions import Aborted
 from tests.kafka.owners import Seated, seated
 from tests.support.cluster import TIMEOUT_S, fresh
+from tests.support.eventually import eventually
 
 if TYPE_CHECKING:
     from tests.support.cluster import Cluster
@@ -269,6 +272,44 @@ def test_the_partitions_of_a_slot_that_leaves_are_with_the_others_long_before_it
             leaves.polled_until(lambda: both_own_one(stays, leaves), within_s=30)
         stays.polled_until(lambda: len(stays.witness.owned) == 2, within_s=30)
     assert members(cluster, group) == 1  # the last one stays: nobody else would have its partitions
+
+
+CLOSE_AT_ONCE: Final = """
+import sys
+from threading import Thread
+from processor.kafka.connection import Connection
+from tests.kafka.owners import Seated
+
+bootstrap, topic, *groups = sys.argv[1:]
+members = [Seated(Connection(bootstrap), group, [topic], "a") for group in groups]
+sys.stdin.readline()
+threads = [Thread(target=each.member.close) for each in members]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+print(*(what for each in members for what, *_ in each.witness.told))
+"""
+
+
+def test_members_close_that_have_not_yet_heard_what_they_were_given(cluster: Cluster) -> None:
+    # In a process of its own: a client that never returns keeps the interpreter's lock, and no time-out ends it.
+    topic, groups = cluster.make(fresh("member")), [fresh("group") for _ in range(8)]
+    arguments = [sys.executable, "-c", CLOSE_AT_ONCE, cluster.connection.bootstrap, topic, *groups]
+    with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
+        try:
+            eventually(lambda: all(given(cluster, group) == 1 for group in groups), within_s=TIMEOUT_S)
+            told, _ = child.communicate("close\n", timeout=TIMEOUT_S)
+        finally:
+            child.kill()
+
+    assert told.split() == ["lost"] * len(groups)
+
+
+def given(cluster: Cluster, group: str) -> int:
+    """Return how many partitions the group's members were given."""
+    described = cluster.admin.describe_consumer_groups([group])[group].result(TIMEOUT_S)
+    return sum(len(member.assignment.topic_partitions) for member in described.members if member.assignment)
 
 
 def test_a_partition_claimed_again_starts_where_the_group_stands_now(cluster: Cluster, group: str) -> None:
