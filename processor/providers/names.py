@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from traceback import clear_frames
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from aiohappyeyeballs import start_connection
@@ -40,13 +41,20 @@ class Lookups:
         await asyncio.wait([task])  # unlike `await task` it leaves the task alone when cancelled
         if task.cancelled():
             raise ConnectionAbortedError
-        return task.result()
+        try:
+            return task.result()
+        finally:
+            del task  # what it raises keeps this frame: the two would keep each other until a collection
 
     async def connected(self, host: str, port: int | None) -> socket.socket:
         """Return a TCP connection to the first address of *host* that takes one. Raises OSError or UnicodeError."""
         loop = asyncio.get_running_loop()
         addresses = await self.found(lambda: loop.getaddrinfo(host, port, type=socket.SOCK_STREAM))
-        connected = await start_connection(addresses, happy_eyeballs_delay=NEXT_ADDRESS_S)
+        try:
+            connected = await start_connection(addresses, happy_eyeballs_delay=NEXT_ADDRESS_S)
+        except OSError as error:
+            clear_frames(error.__traceback__)  # one holds the error, and both stay until a collection (2.7.1)
+            raise
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return connected
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +12,13 @@ import pytest
 from processor.core.outcome import Deferred, Stage
 from processor.core.words import Reason
 from processor.providers.names import LOOKUPS_MAX, Lookups
+from processor.sandbox.ports import free_port
 from tests.providers.twins import http_config, opened, smtp_config, submission
 from tests.support.eventually import eventually_async
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from processor.providers.catalogue import AdapterConfig
 
 CALLS = 12
@@ -83,3 +87,33 @@ async def test_who_still_waits_when_a_provider_is_closed_is_not_connected() -> N
 
     with pytest.raises(ConnectionAbortedError):
         await waits
+
+
+def errors() -> int:
+    """Return how many errors of the system are held anywhere, by knots that await a collection too."""
+    return sum(isinstance(each, OSError) for each in gc.get_objects())
+
+
+async def nobody_listens(lookups: Lookups) -> None:
+    with pytest.raises(ConnectionRefusedError):
+        await lookups.connected("127.0.0.1", free_port())
+
+
+async def nobody_knows_it(lookups: Lookups) -> None:
+    with pytest.raises(socket.gaierror):
+        await lookups.connected("nobody.invalid", 25)
+
+
+@pytest.mark.parametrize("fails", [nobody_listens, nobody_knows_it])
+async def test_an_error_is_kept_by_nobody(fails: Callable[[Lookups], Awaitable[None]]) -> None:
+    lookups = Lookups()
+    await fails(lookups)
+    gc.collect()
+    held = errors()
+    gc.disable()
+    try:
+        for _ in range(10):
+            await fails(lookups)
+        assert errors() == held
+    finally:
+        gc.enable()

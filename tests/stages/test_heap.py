@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import platform
 import random
 import subprocess
 import sys
 import threading
+import weakref
 from pathlib import Path
 
 import pytest
 
-from processor.stages.heap import ARENAS, give_back, wait_for
+from processor.stages.heap import ARENAS, calm_collector, give_back, tidy, wait_for
 
 pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc keeps what is free")
 
@@ -38,6 +40,26 @@ def test_what_lies_free_between_blocks_in_use_goes_back() -> None:
     assert between_mib > before_mib + 50, "glibc keeps it"
     assert held_mib() < before_mib + 30
     assert len(kept) == 1_600
+
+
+class Knot:
+    """Holds itself, as an error does that a frame holds which it has passed."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
+
+def test_what_holds_itself_is_freed_however_calm_the_collector_is() -> None:
+    thresholds = gc.get_threshold()
+    calm_collector()
+    try:
+        gone = weakref.ref(Knot())
+        assert gone() is not None
+        tidy()
+        assert gone() is None
+    finally:
+        gc.unfreeze()
+        gc.set_threshold(*thresholds)
 
 
 def test_threads_are_waited_for_to_their_end() -> None:
