@@ -12,7 +12,7 @@ from chaos.checks import Findings, findings
 from chaos.faults import FAULTS, NOTHING
 from chaos.load import Load
 from chaos.opens import Opens
-from chaos.samples import REST_S, Course, Samples
+from chaos.samples import BURST, REST_S, Course, Samples
 from chaos.schedule import BEFORE_S, due_now
 from chaos.strikes import Strike, unmet
 from processor.core.audit.account import Line
@@ -62,7 +62,8 @@ class Drill:
 
     def run(self, works: Works) -> Findings:
         """Return what came of it."""
-        load = Load(works.plant, Random(f"{self.seed}/{self.name}/load"), self.name, self.rate_per_s)
+        chance, at_once = Random(f"{self.seed}/{self.name}/load"), BURST if self.is_long else 0
+        load = Load(works.plant, chance, self.name, self.rate_per_s, at_once)
         opens = Opens(works.plant, self.name)
         works.plant.asked = {}
         works.drawn.clear()

@@ -34,6 +34,7 @@ class Load:
     chance: Random
     word: str  # ids begin with it
     rate_per_s: float
+    at_once: int = 0  # messages at the beginning
     wishes: dict[str, Wish] = field(default_factory=dict)
     cut: set[str] = field(default_factory=set)  # messages whose provider hangs up on them, whatever else happens
     other: dict[str, str] = field(default_factory=dict)  # ids that came again with other content: its recipient
@@ -67,7 +68,7 @@ class Load:
         began_s = time.monotonic()
         while not self._stop.wait(STEP_S):
             now_s = time.monotonic() - began_s
-            while self.count < now_s * self.rate_per_s:
+            while self.count < self.at_once + now_s * self.rate_per_s:
                 self.ask_next(now_s)
             self.ask_again(now_s)
 

@@ -24,7 +24,7 @@ from chaos.audit import audited, told
 from chaos.drill import Drill
 from chaos.faults import CLOCK_WRONG_BY_MS, FAULTS, Target
 from chaos.report import TITLES, Run, table, write
-from chaos.samples import LONG_MIN, REST_S, Growth
+from chaos.samples import BURST_S, LONG_MIN, REST_S, Growth
 from chaos.schedule import BEFORE_S, alone, mixed
 from chaos.strikes import met
 from chaos.works import Works
@@ -131,7 +131,7 @@ def _drills(asked: argparse.Namespace, nodes: int) -> tuple[list[Drill], list[Dr
 
 def _mix(name: str, faults: Sequence[str], asked: argparse.Namespace, minutes: float) -> Drill:
     is_long = minutes >= LONG_MIN
-    from_s = REST_S if is_long else BEFORE_S
+    from_s = BURST_S + REST_S if is_long else BEFORE_S
     until_s = from_s + minutes * 60
     plan = mixed(faults, asked.seed, until_s, from_s=from_s)
     return Drill(name, plan, asked.seed, asked.rate, until_s, is_long)

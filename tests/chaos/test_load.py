@@ -21,10 +21,12 @@ from processor.kafka.partitioner import partition_of
 from processor.sandbox.ledger import Entry
 from processor.settings import load
 from processor.stages.zones import zones
+from tests.support.eventually import eventually
 from tests.support.ledgers import Asked, Ledgers
 from tests.support.plant import PASSWORD, configuration
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from processor.core.plan import Plan
@@ -100,14 +102,28 @@ def test_mails_have_copies_bodies_in_html_and_files(plan: Plan) -> None:
     assert copies == {"copy", "rcpt-550", "rcpt-450-1x"}
 
 
-def test_some_ids_come_again_as_they_were_some_with_other_content_and_some_lie_where_they_do_not_belong() -> None:
-    put: dict[str, list[tuple[Message, dict[str, Any]]]] = defaultdict(list)
-    plant: Any = SimpleNamespace(
-        ask_soon=lambda asked, **more: put[asked.head.message_id].append((asked, more)),
+def planted(ask_soon: Callable[..., None]) -> Any:
+    return SimpleNamespace(
+        ask_soon=ask_soon,
         put=lambda *_, **__: None,
+        flush=lambda: None,
         names=SimpleNamespace(outbound="outbound"),
         settings=SimpleNamespace(topics=SimpleNamespace(partitions=SimpleNamespace(inbound=2))),
     )
+
+
+def test_a_load_may_begin_with_a_burst() -> None:
+    asking = Load(planted(lambda *_, **__: None), Random(7), "w", 0.001, at_once=500)
+    asking.start()
+    eventually(lambda: asking.count >= 500, within_s=10)
+    asking.stop()
+
+    assert asking.count == 501
+
+
+def test_some_ids_come_again_as_they_were_some_with_other_content_and_some_lie_where_they_do_not_belong() -> None:
+    put: dict[str, list[tuple[Message, dict[str, Any]]]] = defaultdict(list)
+    plant = planted(lambda asked, **more: put[asked.head.message_id].append((asked, more)))
     asking = Load(plant, Random(7), "w", 20.0)
     for number in range(3_000):
         asking.ask_next(number / 20)
