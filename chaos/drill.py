@@ -62,8 +62,8 @@ class Drill:
 
     def run(self, works: Works) -> Findings:
         """Return what came of it."""
-        chance, at_once = Random(f"{self.seed}/{self.name}/load"), BURST if self.is_long else 0
-        load = Load(works.plant, chance, self.name, self.rate_per_s, at_once)
+        at_once = BURST if self.is_long else 0
+        load = Load(works.plant, Random(f"{self.seed}/{self.name}/load"), self.name, self.rate_per_s, at_once)
         opens = Opens(works.plant, self.name)
         works.plant.asked = {}
         works.drawn.clear()

@@ -35,10 +35,12 @@ def close(consumer: Consumer) -> None:
     process stands still. What comes between the last poll and `close` would still do that: to end the subscription
     first would not, but it makes a static member leave its group.
     """
-    consumer.pause(consumer.assignment())  # nothing more is fetched, and of what was, nothing is told
-    while consumer.consume(_DRAINED, 0):
-        pass
-    consumer.close()
+    try:
+        consumer.pause(consumer.assignment())  # nothing more is fetched, and of what was, nothing is told
+        while consumer.consume(_DRAINED, 0):
+            pass
+    finally:  # whatever its owner raises who is told of it
+        consumer.close()
 
 
 def leave(connection: Connection, group: str, instance: str, member_id: str) -> None:

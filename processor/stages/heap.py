@@ -63,8 +63,8 @@ def tidy() -> None:
     """
     Free young garbage, and give the system back what is free.
 
-    Errors of libraries hold the frames that they passed, and these hold them: under faults each such knot is some
-    kilobytes, of which a calm collector lets 50,000 objects come together before it looks.
+    Errors of libraries hold the frames that they passed, and these hold them: a connection that was refused left seven
+    frames and a socket (2026-11-28), and a calm collector lets 50,000 objects come together before it looks.
     """
     gc.collect(0)
     give_back()

@@ -60,7 +60,7 @@ def test_a_held_partition_goes_on_where_an_operator_says(idle: Plant) -> None:
     idle.ask([message(f"before-{number}") for number in range(4)])
     idle.drained(within_s=20)
     idle.terminate("dispatch")
-    eventually(lambda: members(idle, group) == 0, within_s=20)
+    eventually(lambda: not idle.cluster.members(group), within_s=20)
     idle.cluster.forget(group)
     idle.ask([message("held")])
     idle.start("dispatch")
@@ -69,7 +69,7 @@ def test_a_held_partition_goes_on_where_an_operator_says(idle: Plant) -> None:
 
     refused = commproc(*held, "--yes", config=idle.config, environ=idle.environ)
     idle.terminate("dispatch")
-    eventually(lambda: members(idle, group) == 0, within_s=20)
+    eventually(lambda: not idle.cluster.members(group), within_s=20)
     asked = commproc(*held, config=idle.config, environ=idle.environ)
     outside = commproc(*held[:-1], "4711", "--yes", config=idle.config, environ=idle.environ)
     others = [commproc(*held[:3], each, *held[4:], "--yes", config=idle.config, environ=idle.environ) for each in "01"]
@@ -84,7 +84,3 @@ def test_a_held_partition_goes_on_where_an_operator_says(idle: Plant) -> None:
     assert [decode(part.offset, part.metadata).started for part in committed.values()] == [frozenset(), frozenset()]
     idle.start("dispatch")
     assert idle.metric("dispatch", "comm_partitions_held", topic=topic) == 0
-
-
-def members(made: Plant, group: str) -> int:
-    return len(made.cluster.admin.describe_consumer_groups([group])[group].result(10).members)

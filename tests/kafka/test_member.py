@@ -254,12 +254,8 @@ def test_a_slot_that_died_has_its_partitions_back_without_a_rebalance_and_its_gh
             assert returns.witness.owned == had
             with pytest.raises(Stayed, match="Fenced"):
                 dies.member.close()
-            assert members(cluster, group) == 2
+            assert len(cluster.members(group)) == 2
         assert [told for told in stays.witness.told[known:] if told[0] in {"revoked", "lost", "claimed"}] == []
-
-
-def members(cluster: Cluster, group: str) -> int:
-    return len(cluster.admin.describe_consumer_groups([group])[group].result(TIMEOUT_S).members)
 
 
 def test_the_partitions_of_a_slot_that_leaves_are_with_the_others_long_before_its_session_ends(
@@ -271,7 +267,7 @@ def test_the_partitions_of_a_slot_that_leaves_are_with_the_others_long_before_it
         with seated(connection, group, [topic], instance="b") as leaves:
             leaves.polled_until(lambda: both_own_one(stays, leaves), within_s=30)
         stays.polled_until(lambda: len(stays.witness.owned) == 2, within_s=30)
-    assert members(cluster, group) == 1  # the last one stays: nobody else would have its partitions
+    assert len(cluster.members(group)) == 1  # the last one stays: nobody else would have its partitions
 
 
 CLOSE_AT_ONCE: Final = """
@@ -308,8 +304,7 @@ def test_members_close_that_have_not_yet_heard_what_they_were_given(cluster: Clu
 
 def given(cluster: Cluster, group: str) -> int:
     """Return how many partitions the group's members were given."""
-    described = cluster.admin.describe_consumer_groups([group])[group].result(TIMEOUT_S)
-    return sum(len(member.assignment.topic_partitions) for member in described.members if member.assignment)
+    return sum(len(each.assignment.topic_partitions) for each in cluster.members(group))
 
 
 def test_a_partition_claimed_again_starts_where_the_group_stands_now(cluster: Cluster, group: str) -> None:

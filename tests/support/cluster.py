@@ -16,7 +16,7 @@ from confluent_kafka import (
     Producer,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
+from confluent_kafka.admin import AdminClient, MemberDescription, NewPartitions, NewTopic
 
 from processor.kafka.committed import Committed, committed_now
 from processor.kafka.connection import Connection
@@ -119,6 +119,10 @@ class Cluster:
             return [part.error.name() for part in answer.topic_partitions if part.error is not None]
 
         eventually(lambda: not faults(), within_s=TIMEOUT_S, what=faults)
+
+    def members(self, group: str) -> list[MemberDescription]:
+        """Return the members of a group, and what they were given."""
+        return list(self.admin.describe_consumer_groups([group])[group].result(TIMEOUT_S).members)
 
     def forget(self, group: str) -> None:
         """Erase what a group without members has committed."""
