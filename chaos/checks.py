@@ -207,14 +207,20 @@ def _by_their_clock(steps: Sequence[tuple[int, int]], at_ms: int) -> list[int]:
 
 
 def _sent_ms(steps: Sequence[tuple[int, int]], held: Sequence[Held], entry: Entry) -> list[int]:
-    """Return the instants, by the members' clock, at which a call that arrived may have been sent."""
+    """
+    Return the instants, by the members' clock, at which a call that arrived may have been sent.
+
+    What its way held back may have been sent at any moment since the way was closed: then, or when their clock was set
+    meanwhile, or as it arrived. Of the rest of the time those are the ends.
+    """
     at_ms = entry.first_byte_ms
     closed = [
         each.from_ms
         for each in held
         if entry.protocol == each.protocol and each.from_ms <= at_ms < each.until_ms + ARRIVES_WITHIN_MS
     ]
-    return [told for each in [at_ms, *closed] for told in _by_their_clock(steps, each)]
+    stepped = [since_ms for since_ms, _ in steps if closed and min(closed) < since_ms < at_ms]
+    return [told for each in [at_ms, *closed, *stepped] for told in _by_their_clock(steps, each)]
 
 
 def _broken(ledgers: Ledgers, sent_ms: Callable[[Entry], list[int]]) -> dict[str, Line]:

@@ -64,6 +64,17 @@ def test_a_call_that_its_way_held_back_may_have_been_sent_when_the_way_was_close
     assert sent(call("smtp", 21_000)) == [21_000]
 
 
+def test_a_call_that_its_way_held_back_may_have_been_sent_by_each_clock_that_the_members_had_meanwhile() -> None:
+    steps = [(0, 0), (5_000, -300_000), (12_000, 300_000), (16_000, 0)]
+    sent = partial(_sent_ms, steps, [Held("smtp", 11_000, 20_000)])
+    call: Any = SimpleNamespace(protocol="smtp", first_byte_ms=20_500)
+
+    assert sorted(set(sent(call))) == [-289_000, -288_000, 16_000, 20_500, 312_000, 316_000]
+
+    call.first_byte_ms = 25_000
+    assert sent(call) == [25_000], "nothing held it back"
+
+
 def test_an_open_that_was_answered_and_is_no_event_is_lost_and_one_with_two_events_is_doubled() -> None:
     opens = Opens(cast("Any", None), "w", answered={"w-open-1", "w-open-2", "w-open-3"})
     ids = [("w-open-2", "a"), ("w-open-3", "b"), ("w-open-3", "c"), ("w-open-2", "a"), ("other-open-1", "d")]
