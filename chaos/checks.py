@@ -210,8 +210,9 @@ def _sent_ms(steps: Sequence[tuple[int, int]], held: Sequence[Held], entry: Entr
     """
     Return the instants, by the members' clock, at which a call that arrived may have been sent.
 
-    What its way held back may have been sent at any moment since the way was closed: then, or when their clock was set
-    meanwhile, or as it arrived. Of the rest of the time those are the ends.
+    What its way held back may have been sent at any moment since the way was closed. Returned are the first and the
+    last instant of each stretch in which their clock was left alone: a start, or another try, is due by the last of
+    them if it is by any, and an end is not over at the first.
     """
     at_ms = entry.first_byte_ms
     closed = [
