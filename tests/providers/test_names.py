@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -104,16 +105,23 @@ async def nobody_knows_it(lookups: Lookups) -> None:
         await lookups.connected("nobody.invalid", 25)
 
 
+async def failing(fails: Callable[[Lookups], Awaitable[None]], lookups: Lookups, *, times: int) -> None:
+    """Fail that often, and wait for the threads that look names up: each has its error in hand for a moment more."""
+    with ThreadPoolExecutor() as threads:
+        asyncio.get_running_loop().set_default_executor(threads)
+        for _ in range(times):
+            await fails(lookups)
+
+
 @pytest.mark.parametrize("fails", [nobody_listens, nobody_knows_it])
 async def test_an_error_is_kept_by_nobody(fails: Callable[[Lookups], Awaitable[None]]) -> None:
     lookups = Lookups()
-    await fails(lookups)
+    await failing(fails, lookups, times=1)
     gc.collect()
     held = errors()
     gc.disable()
     try:
-        for _ in range(10):
-            await fails(lookups)
+        await failing(fails, lookups, times=10)
         assert errors() == held
     finally:
         gc.enable()
