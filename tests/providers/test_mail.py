@@ -237,15 +237,24 @@ def test_a_body_arrives_as_it_was_and_cannot_end_the_mail(text: str) -> None:
         (b"x" * 998 + b"\r\n" + b"y" * 998 + b"\r\n", True),
         (b"x" * 999 + b"\r\n", False),
         (b"a\r\n" + b"x" * 999 + b"\r\n", False),
-        (b"a\rb\n\r\n", False),
-        (b"a\nb\r\n", False),
-        (b"a\r\r\n", False),
         (b"a\x00\r\n", False),
         (b"a", False),
     ],
 )
-def test_only_short_lines_that_end_in_crlf_and_hold_no_controls_go_as_they_are(raw: bytes, plain: bool) -> None:
+def test_only_short_lines_that_hold_no_controls_go_as_they_are(raw: bytes, plain: bool) -> None:
     assert mail_module._is_plain(raw) is plain
+
+
+@given(st.text(st.sampled_from("ab.\r\n\x85\u2028é")))
+@example("a\rb\nc\r\nd\r\r\n\n\r")
+@example("")
+def test_cr_and_lf_stand_in_pairs_alone_one_for_each_line_end(text: str) -> None:
+    raw = mail_module._lines(text)
+
+    assert raw.endswith(b"\r\n")
+    assert not re.search(rb"\r(?!\n)|(?<!\r)\n", raw)
+    written = re.split("\r\n|\r|\n", text)
+    assert raw.decode().split("\r\n") == (written if len(written) > 1 and not written[-1] else [*written, ""])
 
 
 LINE = st.text(st.characters(exclude_categories=["Cs"]), max_size=200)

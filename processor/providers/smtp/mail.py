@@ -7,7 +7,6 @@ generator lets stray header lines through (FAULTS trap 13).
 
 from __future__ import annotations
 
-import re
 from binascii import b2a_base64, b2a_qp
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
 
 ATTEMPT_HEADER: Final = "X-Comm-Attempt"
 TEXT_BYTES: Final = bytes([9, *range(32, 127), *range(128, 256)])  # everything but line ends and controls
-LINE_END: Final = re.compile("\r\n|\r|\n")
 FIELDS: Final = {
     "Content-Type": "attachments",
     "To": "to",
@@ -184,9 +182,7 @@ def _body(message: Message, *, eight_bit: bool) -> Part:
 
 def _text(subtype: str, text: str, *, eight_bit: bool) -> Part:
     """Encode as little as possible: as it is, else quoted-printable, else (mostly not ASCII) base64."""
-    lines = LINE_END.sub("\r\n", text) if "\r" in text else text.replace("\n", "\r\n")
-    # b2a_qp breaks lines as the first one in its input ends: there must be one.
-    raw = (lines if lines.endswith("\r\n") else lines + "\r\n").encode("utf-8")
+    raw = _lines(text)
     if _is_plain(raw):
         if raw.isascii():
             return _part(f"text/{subtype}; charset=us-ascii", "7bit", raw)
@@ -196,6 +192,20 @@ def _text(subtype: str, text: str, *, eight_bit: bool) -> Part:
     if foreign_bytes * 6 < len(raw):  # quoted-printable triples those, base64 adds a third to all
         return _part(f"text/{subtype}; charset=utf-8", "quoted-printable", b2a_qp(raw, istext=True))
     return _part(f"text/{subtype}; charset=utf-8", "base64", _base64(raw))
+
+
+def _lines(text: str) -> bytes:
+    """
+    Return *text* in UTF-8, in lines that end in CRLF, the last one too.
+
+    A CR or LF alone is a line end to some servers: what follows could be a mail of its own (FAULTS trap 14). None
+    is left here: once no CR is there, each LF gets one before it.
+    """
+    raw = text.encode("utf-8")
+    if b"\r" in raw:
+        raw = raw.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    # b2a_qp breaks lines as the first one in its input ends: there must be one.
+    return (raw if raw.endswith(b"\n") else raw + b"\n").replace(b"\n", b"\r\n")
 
 
 def _is_attachable(attachment: Attachment) -> bool:
@@ -235,14 +245,8 @@ def _base64(raw: bytes) -> bytes:
 
 
 def _is_plain(raw: bytes) -> bool:
-    """
-    Tell whether *raw* is lines of at most 998 bytes (RFC 5322 §2.1.1) without controls.
-
-    A CR or LF alone is a line end to some servers: what follows could be a mail of its own (FAULTS trap
-    14). So what is left without text must be CR and LF, and no more of them than CRLFs hold.
-    """
-    ends = raw.translate(None, TEXT_BYTES)
-    if ends.strip(b"\r\n") or len(ends) != 2 * raw.count(b"\r\n"):
+    """Tell whether *raw*, of `_lines`, has lines of at most 998 bytes (RFC 5322 §2.1.1) and no controls."""
+    if raw.translate(None, TEXT_BYTES).strip(b"\r\n"):
         return False
     at = 0
     while at < len(raw):  # the last line end within reach: the lines before it are shorter still
