@@ -111,10 +111,11 @@ def frozen(works: Works, chance: Random) -> Iterator[str]:
 def joined(works: Works, chance: Random) -> Iterator[str]:
     """A third member comes, and leaves in order."""
     stage = works.draw(SHARED, chance)
-    works.plant.start(stage, slot="2", ready=False)
-    yield f"{stage}/2"
-    os.kill(works.plant.processes[f"{stage}/2"].pid, signal.SIGTERM)
-    works.let_end((stage, "2"), within_s=STOPS_WITHIN_S)
+    _, slot = member = stage, "2"
+    works.start(member)
+    yield f"{stage}/{slot}"
+    os.kill(works.plant.processes[f"{stage}/{slot}"].pid, signal.SIGTERM)
+    works.let_end(member, within_s=STOPS_WITHIN_S)
 
 
 # --------------------------------------------------------------------------------------------------------------- Kafka

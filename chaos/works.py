@@ -137,8 +137,8 @@ class Works:
 
     def step_clock(self, offset_ms: int) -> None:
         """Set every member's clock wrong, or right again."""
+        self.steps.append((now_ms(), offset_ms))  # before any member can see it
         self.clock.write_text(str(offset_ms))
-        self.steps.append((now_ms(), offset_ms))
 
     @contextmanager
     def holding(self, name: str) -> Iterator[None]:

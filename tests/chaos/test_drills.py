@@ -15,7 +15,7 @@ import pytest
 
 from chaos.audit import audited, told
 from chaos.drill import Drill
-from chaos.faults import leader_stopped
+from chaos.faults import joined, leader_stopped
 from chaos.schedule import alone, mixed
 from chaos.works import Works
 from processor.sandbox.service import DidNotStart, NotAvailable
@@ -65,6 +65,15 @@ def test_a_broker_of_three_that_is_stopped_and_started_brings_nothing_into_doubt
 
     assert plant.drained(within_s=60).in_doubt == set()
     plant.check()
+
+
+@pytest.mark.parametrize("seed", [SEED])
+def test_a_third_member_has_the_clock_of_the_others(works: Works, seed: int) -> None:
+    with joined(works, Random(seed)) as name:
+        works.step_clock(1)  # ms: enough to be told, and too little to change a judgement
+        log = works.plant.processes[name].log
+        eventually(lambda: '"clock.stepped"' in log.read_text(errors="replace"), within_s=30)
+        works.step_clock(0)
 
 
 def test_a_member_that_ends_by_itself_is_noted_and_started_again(works: Works) -> None:
