@@ -77,6 +77,7 @@ class Detour:
         self._flowing.set()
         self._delay_s = 0.0
         self._severing: Random | None = None
+        self._is_refusing = False
         self._server: asyncio.Server | None = None
         self._open: set[asyncio.StreamWriter] = set()
 
@@ -109,6 +110,7 @@ class Detour:
         self._delay_s = 0.0
         self._severing = None
         self._flowing.set()
+        self._is_refusing = False
         if self._server is None:
             self._server = await asyncio.start_server(self._lead, "127.0.0.1", self.port)
 
@@ -124,12 +126,19 @@ class Detour:
             writer.transport.abort()
 
     async def _refuse(self) -> None:
+        self._is_refusing = True
         if self._server is not None:
+            for each in self._server.sockets:
+                asyncio.get_running_loop().remove_reader(each)
+            await asyncio.sleep(0)  # what is accepted becomes a connection: once its server is closed nobody closes it
             self._server.close()
             self._server = None
         await self._cut()
 
     async def _lead(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._is_refusing:  # accepted before, and not yet known then
+            writer.transport.abort()
+            return
         self._open.add(writer)
         try:
             await self._held()

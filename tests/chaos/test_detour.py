@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 import threading
 import time
@@ -97,6 +98,30 @@ def test_a_cut_resets_what_is_open_and_a_refusal_takes_nobody(detour: Detour) ->
     detour.accept()
     with line_to(detour) as line:
         assert said_back(line) == b"ping"
+
+
+def test_a_refusal_amid_newcomers_leaves_no_connection_that_nobody_closes(detour: Detour) -> None:
+    over = threading.Event()
+
+    def come() -> None:
+        while not over.is_set():
+            lines = [socket.socket() for _ in range(20)]
+            for line in lines:
+                line.setblocking(False)
+                line.connect_ex(("127.0.0.1", detour.port))
+            for line in lines:
+                line.close()
+
+    newcomers = threading.Thread(target=come)
+    newcomers.start()
+    try:
+        for _ in range(50):
+            detour.refuse()
+            detour.accept()
+    finally:
+        over.set()
+        newcomers.join()
+    gc.collect()  # what nobody closed warns, which fails the test
 
 
 def test_connections_that_are_to_be_severed_end_after_a_number_of_bytes_that_differs(detour: Detour) -> None:
