@@ -220,7 +220,7 @@ def _sent_ms(steps: Sequence[tuple[int, int]], held: Sequence[Held], entry: Entr
         for each in held
         if entry.protocol == each.protocol and each.from_ms <= at_ms < each.until_ms + ARRIVES_WITHIN_MS
     ]
-    stepped = [since_ms for since_ms, _ in steps if closed and min(closed) < since_ms < at_ms]
+    stepped = [since_ms for since_ms, _ in steps if min(closed, default=at_ms) < since_ms < at_ms]
     return [told for each in [at_ms, *closed, *stepped] for told in _by_their_clock(steps, each)]
 
 

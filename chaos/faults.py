@@ -110,8 +110,7 @@ def frozen(works: Works, chance: Random) -> Iterator[str]:
 @contextmanager
 def joined(works: Works, chance: Random) -> Iterator[str]:
     """A third member comes, and leaves in order."""
-    stage = works.draw(SHARED, chance)
-    _, slot = member = stage, "2"
+    stage, slot = member = works.draw(SHARED, chance), "2"
     works.start(member)
     yield f"{stage}/{slot}"
     os.kill(works.plant.processes[f"{stage}/{slot}"].pid, signal.SIGTERM)

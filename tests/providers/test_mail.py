@@ -247,6 +247,9 @@ def test_only_short_lines_that_hold_no_controls_go_as_they_are(raw: bytes, plain
 
 @given(st.text(st.sampled_from("ab.\r\n\x85\u2028é")))
 @example("a\rb\nc\r\nd\r\r\n\n\r")
+@example("a\rb\n\r\n")
+@example("a\nb\r\n")
+@example("a\r\r\n")
 @example("")
 def test_cr_and_lf_stand_in_pairs_alone_one_for_each_line_end(text: str) -> None:
     raw = mail_module._lines(text)
